@@ -1,0 +1,1 @@
+"""Blobs: storing, settling and syncing bytes on local filesystems and object stores."""

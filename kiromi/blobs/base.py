@@ -1,0 +1,104 @@
+"""The contract of a blob backend: what the write protocol needs of a filesystem, and nothing more.
+
+Paths are relative to the tenant's folder, with ``/``. A backend keeps no state that matters: what it is told comes from the
+catalog. Every backend passes ``tests/blobs/contract.py``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlob:
+    """Bytes that are not stored yet."""
+
+    staged: str
+    """Where a backend with staging puts them first."""
+    goal: str
+    """Where they belong once committed."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One blob to bring where it belongs."""
+
+    id: str
+    n: int
+    goal: str | None
+    """Its only rightful place; None if it should be nowhere."""
+    places: tuple[str, ...]
+    """Where it, or a copy of it, may lie; may include the goal."""
+    size: int
+    """Length in bytes by which a whole copy is told from a cut one."""
+    is_put: bool = False
+    """Whether this session itself has just put the goal, so that it need not be looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A blob that could not be brought where it belongs; it stays pending."""
+
+    id: str
+    n: int
+    reason: str
+
+
+class Blobs(ABC):
+    """The blobs of one tenant on one filesystem."""
+
+    has_staging: bool
+    """Whether new bytes wait under ``staging/`` for the commit (True), or are put at their unique final name after an
+    intent was committed (False)."""
+
+    @abstractmethod
+    def write(self, blobs: Sequence[NewBlob]) -> bool:
+        """Stage: store new bytes so that they survive a power loss when this returns.
+
+        Returns:
+            Whether everything that was settled before the call is durable now too.
+
+        Raises:
+            StorageError: the filesystem refused; some of the bytes may lie there.
+        """
+
+    @abstractmethod
+    def settle(self, settlements: Sequence[Settlement]) -> list[Unsettled]:
+        """Bring each blob to its goal from any whole place, and delete its other places. Idempotent.
+
+        Returns:
+            Those that could not be settled; never raises for a single blob.
+        """
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Make all settled blobs durable where they are.
+
+        Raises:
+            StorageError: the sync failed; what was settled is not known to be durable.
+        """
+
+    @abstractmethod
+    def read(self, path: str) -> bytes | None:
+        """Return a blob's bytes, or None if nothing lies there.
+
+        Raises:
+            StorageError: it is there but cannot be read.
+        """
+
+    @abstractmethod
+    def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        """Return the bytes at each path, None where nothing lies; in parallel where that helps."""
+
+    @abstractmethod
+    def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield (path, size in bytes) of every object below ``data``, ``attic`` or ``staging``, in no order."""
+
+    @abstractmethod
+    def remove(self, paths: Sequence[str]) -> None:
+        """Delete objects; a missing one is no error. Empty folders go too."""
+
+    @abstractmethod
+    def remove_all(self) -> None:
+        """Delete the whole tenant's folder."""

@@ -1,0 +1,250 @@
+"""Blobs on a local filesystem: staged, synced once a batch, renamed into place.
+
+Rename is atomic, so a blob is whole wherever it is. ``syncfs`` makes a batch of thousands of files durable in one call
+(Linux 5.8 and later report its errors); elsewhere every file and folder is synced on its own.
+"""
+
+import ctypes
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kiromi.blobs.base import Blobs, NewBlob, Settlement, Unsettled
+from kiromi.errors import StorageError
+
+FEW_FILES = 2
+"""Up to so many files are synced one by one: ``syncfs`` also waits for what others wrote to the filesystem."""
+
+
+class LocalBlobs(Blobs):
+    """The blobs of one tenant below a local folder."""
+
+    has_staging = True
+
+    def __init__(self, root: Path, *, durable: bool = True) -> None:
+        self.root = root
+        self._prefix = f"{root}/"
+        self._durable = durable
+        self._syncfs = _find_syncfs() if durable else None
+        self._known_folders: set[str] = set()
+        self._unsynced_folders: set[str] = set()
+
+    def write(self, blobs: Sequence[NewBlob]) -> bool:
+        one_by_one = self._durable and (self._syncfs is None or len(blobs) <= FEW_FILES)
+        try:
+            self._make_folder("staging")
+            for blob in blobs:
+                _write_file(self._prefix + blob.staged, blob.data, sync=one_by_one)
+            if one_by_one:
+                _sync_folder(self._prefix + "staging")
+                return False
+            self.sync()
+        except OSError as error:
+            raise _storage_error("write", error) from error
+        return True
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Unsettled]:
+        unsettled = []
+        vacated: set[str] = set()
+        for settlement in settlements:
+            try:
+                self._settle_one(settlement, vacated)
+            except OSError as error:
+                unsettled.append(Unsettled(settlement.id, settlement.n, str(error)))
+        for folder in vacated:
+            self._remove_empty(folder)
+        return unsettled
+
+    def sync(self) -> None:
+        if not self._durable:
+            return
+        try:
+            if self._syncfs is not None:
+                descriptor = os.open(self.root, os.O_RDONLY)
+                try:
+                    self._syncfs(descriptor)
+                finally:
+                    os.close(descriptor)
+            else:
+                for folder in sorted(self._unsynced_folders):
+                    if os.path.isdir(folder):
+                        _sync_folder(folder)
+        except OSError as error:
+            raise _storage_error("sync", error) from error
+        self._unsynced_folders.clear()
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            with open(self._prefix + path, "rb", buffering=0) as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _storage_error("read", error) from error
+
+    def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        return [self.read(path) for path in paths]
+
+    def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
+        skip = len(self._prefix)
+        stack = [self._prefix + prefix]
+        while stack:
+            try:
+                entries = list(os.scandir(stack.pop()))
+            except FileNotFoundError:
+                continue
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(entry.path)
+                else:
+                    yield entry.path[skip:], entry.stat(follow_symlinks=False).st_size
+
+    def remove(self, paths: Sequence[str]) -> None:
+        vacated: set[str] = set()
+        for path in paths:
+            self._unlink(path, vacated)
+        for folder in vacated:
+            self._remove_empty(folder)
+
+    def remove_all(self) -> None:
+        shutil.rmtree(self.root)
+
+    def folds_case(self) -> bool:
+        """Tell whether the filesystem takes ``a`` and ``A`` for the same name."""
+        self._make_folder("staging")
+        lower, upper = self._prefix + "staging/case-probe", self._prefix + "staging/CASE-PROBE"
+        try:
+            _write_file(lower, b"", sync=False)
+            return os.path.exists(upper)
+        except OSError as error:
+            raise _storage_error("write", error) from error
+        finally:
+            self._unlink("staging/case-probe", set())
+
+    def forget_folders(self) -> None:
+        """Forget which folders exist: another process may have removed some."""
+        self._known_folders.clear()
+
+    def _settle_one(self, settlement: Settlement, vacated: set[str]) -> None:
+        goal = settlement.goal
+        others = [place for place in settlement.places if place != goal]
+        if goal is not None:
+            folder = os.path.dirname(goal)
+            self._make_folder(folder)
+            if not self._bring(others, goal, vacated):
+                # Somebody may have removed the folder behind our back.
+                self._known_folders.discard(folder)
+                self._make_folder(folder)
+                if not self._bring(others, goal, vacated):
+                    raise FileNotFoundError(f"blob {settlement.id}.{settlement.n} is nowhere; looked at {goal}, {', '.join(others)}")
+        for place in others:
+            self._unlink(place, vacated)
+
+    def _bring(self, places: Sequence[str], goal: str, vacated: set[str]) -> bool:
+        return any(self._move(place, goal, vacated) for place in places) or os.path.exists(self._prefix + goal)
+
+    def _move(self, source: str, goal: str, vacated: set[str]) -> bool:
+        try:
+            os.rename(self._prefix + source, self._prefix + goal)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy(source, goal)
+            os.unlink(self._prefix + source)
+        self._left(source, vacated)
+        return True
+
+    def _copy(self, source: str, goal: str) -> None:
+        # A folder may be a mount of its own. The copy waits beside the goal under a name that `walk` reports as an orphan.
+        partial = f"{self._prefix}{goal}.partial"
+        shutil.copyfile(self._prefix + source, partial)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.rename(partial, self._prefix + goal)
+
+    def _unlink(self, path: str, vacated: set[str]) -> None:
+        try:
+            os.unlink(self._prefix + path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        self._left(path, vacated)
+
+    def _left(self, path: str, vacated: set[str]) -> None:
+        folder = os.path.dirname(path)
+        self._note_unsynced(folder)
+        if folder != "staging":
+            vacated.add(folder)
+
+    def _make_folder(self, folder: str) -> None:
+        if folder not in self._known_folders:
+            os.makedirs(self._prefix + folder, exist_ok=True)
+            self._known_folders.add(folder)
+            parts = folder.split("/")
+            for depth in range(len(parts)):
+                self._note_unsynced("/".join(parts[:depth]))
+        self._note_unsynced(folder)
+
+    def _note_unsynced(self, folder: str) -> None:
+        if self._syncfs is None:
+            self._unsynced_folders.add(self._prefix + folder)
+
+    def _remove_empty(self, folder: str) -> None:
+        while "/" in folder:
+            try:
+                os.rmdir(self._prefix + folder)
+            except OSError:
+                return
+            self._known_folders.discard(folder)
+            folder = os.path.dirname(folder)
+            self._note_unsynced(folder)
+
+
+def _write_file(path: str, data: bytes, *, sync: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _SyncFilesystem:
+    """``syncfs(2)``, which Python does not offer."""
+
+    def __init__(self, function: "ctypes._NamedFuncPointer") -> None:
+        self._function = function
+
+    def __call__(self, descriptor: int) -> None:
+        if self._function(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"syncfs: {os.strerror(code)}")
+
+
+def _find_syncfs() -> _SyncFilesystem | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    release = os.uname().release.split(".")
+    if (int(release[0]), int(release[1].split("-")[0])) < (5, 8):
+        return None
+    function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    return None if function is None else _SyncFilesystem(function)
+
+
+def _storage_error(action: str, error: OSError) -> StorageError:
+    return StorageError(f"cannot {action} blobs: {error}", errno=error.errno, path=error.filename)

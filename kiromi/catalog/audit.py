@@ -1,0 +1,58 @@
+"""The audit chain: each entry's hash covers the entry and the hash before it.
+
+``digest = H(salt ‖ [memory id, detail, run id, reason])`` and ``hash = H(previous ‖ [seq, i, at, actor, op] ‖ digest)``, with
+H = SHA-256 and the lists as compact JSON. The chain covers the digest, not what went into it, so an erasure can drop id,
+detail, reason and salt and the chain still holds; without the 128-bit salt the dropped text cannot be guessed from the digest.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from kiromi.catalog.rows import AuditRow
+from kiromi.model import Problem
+
+
+def genesis(store_id: str) -> bytes:
+    """Return the hash before the first entry of a store."""
+    return hashlib.sha256(f"kiromi audit chain of {store_id}".encode()).digest()
+
+
+def entry_digest(salt: bytes, memory_id: str | None, detail: str | None, run_id: str | None, reason: str | None) -> bytes:
+    """Return the digest of what an erasure may drop."""
+    return hashlib.sha256(salt + _compact([memory_id, detail, run_id, reason])).digest()
+
+
+def entry_hash(previous: bytes, seq: int, i: int, at: int, actor: str, op: str, digest: bytes) -> bytes:
+    """Return the chain's hash after an entry; ``at`` in microseconds since 1970 UTC."""
+    return hashlib.sha256(previous + _compact([seq, i, at, actor, op]) + digest).digest()
+
+
+def check_chain(entries: Iterable[AuditRow], previous: bytes) -> Iterator[Problem]:
+    """Yield a problem for each entry that is not what the chain says, given the hash before the first of them.
+
+    After a broken entry the check goes on from the hash that the entry states, so that one change is one problem.
+    """
+    before: AuditRow | None = None
+    for entry in entries:
+        where = f"audit entry (seq {entry.seq}, i {entry.i})"
+        if before is not None and (entry.seq, entry.i) <= (before.seq, before.i):
+            yield Problem("audit_broken", where, f"{where} does not come after (seq {before.seq}, i {before.i})")
+        elif entry.i != (before.i + 1 if before is not None and before.seq == entry.seq else 0):
+            yield Problem("audit_broken", where, f"{where}: an entry of this operation is missing before it")
+        if before is not None and entry.at < before.at:
+            yield Problem("audit_broken", where, f"{where} is dated before the entry before it")
+        if entry.salt is not None and _digest_of(entry) != entry.digest:
+            yield Problem("audit_broken", where, f"{where}: its id, detail, run or reason was changed")
+        expected = entry_hash(previous, entry.seq, entry.i, entry.at, entry.actor, entry.op, entry.digest)
+        if expected != entry.hash:
+            yield Problem("audit_broken", where, f"{where} does not follow from the entry before it")
+        previous, before = entry.hash, entry
+
+
+def _digest_of(entry: AuditRow) -> bytes:
+    return entry_digest(entry.salt or b"", entry.memory_id, entry.detail, entry.run_id, entry.reason)
+
+
+def _compact(values: Sequence[object]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()

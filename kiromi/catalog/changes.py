@@ -1,0 +1,120 @@
+"""What one commit changes in the catalog, as a value: built by operations, journaled, folded into tables, published to readers.
+
+A commit holds one operation, several that were combined (group commit), or one batch of a bulk operation. The same value
+serves four readers: the journal (as one JSON line), the tables (as Arrow), the published view, and settle.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from kiromi.catalog.rows import AuditRow, Row
+
+BlobKey = tuple[str, int]
+"""The identity of a blob: (memory id, n)."""
+
+
+class ContentRow(NamedTuple):
+    """A row of ``contents``."""
+
+    id: str
+    n: int
+    ext: str
+    media_type: str
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last operation: what ``meta`` says of it."""
+
+    seq: int
+    at: int
+    """Microseconds since 1970 UTC; never decreases."""
+    hash: bytes
+    """Of the last audit entry."""
+    entries: int
+    """Length of the audit chain."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one commit changes."""
+
+    head: Head
+    """The head after it."""
+    live: dict[str, Row | None] = field(default_factory=dict)
+    """Each memory touched, as it is afterwards; None when it is no longer live."""
+    closed: list[tuple[Row, int]] = field(default_factory=list)
+    """Versions that ended, with their ``end_seq``, oldest first."""
+    contents: list[ContentRow] = field(default_factory=list)
+    audit: list[AuditRow] = field(default_factory=list)
+    places: dict[BlobKey, tuple[str, ...]] = field(default_factory=dict)
+    """Blobs that are not yet, or no longer, where they belong, with every place where they may lie."""
+
+
+def to_journal(changes: Changes) -> str:
+    """Return the changes as one JSON text; :func:`from_journal` is its exact inverse."""
+    head = changes.head
+    return json.dumps(
+        {
+            "head": [head.seq, head.at, head.hash.hex(), head.entries],
+            "live": [[memory_id, _row_out(row)] for memory_id, row in changes.live.items()],
+            "closed": [[_row_out(row), end_seq] for row, end_seq in changes.closed],
+            "contents": [_hexed(content) for content in changes.contents],
+            "audit": [_hexed(entry) for entry in changes.audit],
+            "places": [[*key, places] for key, places in changes.places.items()],
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def from_journal(entry: str) -> Changes:
+    """Return the changes that a journal entry holds."""
+    document = json.loads(entry)
+    seq, at, digest, entries = document["head"]
+    return Changes(
+        head=Head(seq, at, bytes.fromhex(digest), entries),
+        live={memory_id: _row_in(row) if row else None for memory_id, row in document["live"]},
+        closed=[(_row_in(row), end_seq) for row, end_seq in document["closed"]],
+        contents=[ContentRow(*content[:-1], bytes.fromhex(content[-1])) for content in document["contents"]],
+        audit=[_audit_in(entry) for entry in document["audit"]],
+        places={(memory_id, n): tuple(places) for memory_id, n, places in document["places"]},
+    )
+
+
+def combine(parts: Iterable[Changes]) -> Changes:
+    """Return consecutive changes, oldest first and at least one, as one."""
+    first, *rest = parts
+    total = Changes(
+        first.head, dict(first.live), list(first.closed), list(first.contents), list(first.audit), dict(first.places)
+    )
+    for part in rest:
+        total.head = part.head
+        total.live.update(part.live)
+        total.closed.extend(part.closed)
+        total.contents.extend(part.contents)
+        total.audit.extend(part.audit)
+        total.places.update(part.places)
+    return total
+
+
+def _hexed(values: Iterable[Any]) -> list[Any]:
+    return [value.hex() if isinstance(value, bytes) else value for value in values]
+
+
+def _row_out(row: Row | None) -> list[Any] | None:
+    return None if row is None else _hexed(row)
+
+
+def _row_in(values: list[Any]) -> Row:
+    row = Row(*values)
+    return row._replace(tags=tuple(row.tags), sha256=bytes.fromhex(values[-1]))
+
+
+def _audit_in(values: list[Any]) -> AuditRow:
+    *facts, salt, digest, entry_hash = values
+    return AuditRow(*facts, bytes.fromhex(salt), bytes.fromhex(digest), bytes.fromhex(entry_hash))

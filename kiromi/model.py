@@ -1,0 +1,293 @@
+"""The value objects that go in and out of a store: drafts, memories and reports.
+
+All are frozen and know no database. Times are timezone-aware UTC datetimes with microseconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from kiromi.errors import InvalidInput
+
+Scalar: TypeAlias = str | int | float | Decimal | bool | date | datetime
+AttributeValue: TypeAlias = Scalar | tuple[Scalar, ...] | None
+Attributes: TypeAlias = Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A memory that is asked for but not stored yet; what guards see and return."""
+
+    content: bytes
+    """The bytes to store, exactly."""
+    media_type: str
+    """What the bytes are, such as ``text/markdown``; it decides the blob's extension."""
+    attributes: Attributes = field(default_factory=dict)
+    """Typed values by name, those of the partition included."""
+    id: str | None = None
+    """An upper-case ULID; None lets the store make one."""
+    key: str | None = None
+    """A name of the caller's own, unique among the live memories of its namespace."""
+    namespace: str = ""
+    """The space in which ``key`` is unique."""
+    kind: str = "episodic"
+    """episodic, semantic, procedural, archival, working, or any short text."""
+    title: str | None = None
+    tags: tuple[str, ...] = ()
+    language: str | None = None
+    """A BCP 47 language tag; None leaves it to detection."""
+    importance: float | None = None
+    """How much it matters, 0 to 1."""
+    confidence: float | None = None
+    """How sure it is, 0 to 1."""
+    event_at: datetime | None = None
+    """When the remembered thing happened; None means when it was stored."""
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    expires_at: datetime | None = None
+    """From this moment on no read shows the memory."""
+    created_at: datetime | None = None
+    """When it was first stored; None means now. Imports give it to keep the original's."""
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryInfo:
+    """All that is known of one version of a memory, without its content."""
+
+    id: str
+    """Upper-case ULID; never changes."""
+    version: int
+    """1 at first; counts the changes that a caller made (a move is none)."""
+    seq: int
+    """The operation that made this version what it is."""
+    partition: Mapping[str, str | None]
+    """The segment values that fill the scheme, by segment name, as they read in the path before encoding."""
+    path: str
+    """Where the blob belongs, relative to the tenant's folder: under ``data/`` if live, else under ``attic/``."""
+    scheme: int
+    """The number of the scheme under which the path was made."""
+    key: str | None
+    namespace: str
+    kind: str
+    title: str | None
+    tags: tuple[str, ...]
+    attributes: Attributes
+    language: str | None
+    importance: float | None
+    confidence: float | None
+    event_at: datetime
+    valid_from: datetime | None
+    valid_until: datetime | None
+    expires_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    run_id: str | None
+    """The agent run that made this version, from ``store.context``."""
+    media_type: str
+    size: int
+    """Length of the content in bytes."""
+    sha256: str
+    """Of the content, in lower-case hex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory(MemoryInfo):
+    """A memory with its content."""
+
+    data: bytes
+    """The content, byte for byte as it was given."""
+
+    @property
+    def text(self) -> str:
+        """The content as text.
+
+        Raises:
+            InvalidInput: the content is not UTF-8; read ``data`` instead.
+        """
+        try:
+            return self.data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"memory {self.id} ({self.media_type}) is not UTF-8 text; read .data", id=self.id) from error
+
+    def info(self) -> MemoryInfo:
+        """Return the same without the content."""
+        return MemoryInfo(**{f.name: getattr(self, f.name) for f in fields(MemoryInfo)})
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One interval of a memory's history: what it was in ``[begin_seq, end_seq)``."""
+
+    info: MemoryInfo
+    begin_seq: int
+    end_seq: int | None
+    """None while it is the live version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some items of a listing, and the cursor that continues it."""
+
+    items: tuple[MemoryInfo, ...]
+    next_cursor: str | None
+    """Pass it as ``cursor=`` for the next page; None on the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendReport:
+    """What ``append_many`` did."""
+
+    appended: int
+    batches: int
+    first_seq: int | None
+    last_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One acknowledged batch of ``append_many`` or an import: durable when it is reported."""
+
+    number: int
+    """1 for the first batch."""
+    seq: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteReport:
+    """What ``delete_where`` deleted, or would."""
+
+    applied: bool
+    count: int
+    ids: tuple[str, ...]
+    """All of them if applied or planned below the sample limit, else the first ones."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionInfo:
+    """One node of the partition tree."""
+
+    path: str
+    """Below ``data/``, as it lies on disk."""
+    values: Mapping[str, str | None]
+    """Segment names to values, as far as the path goes."""
+    count: int
+    """Live memories at or below it."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log: a fact, never content."""
+
+    seq: int
+    i: int
+    """Position within the operation, from 0."""
+    at: datetime
+    actor: str
+    run_id: str | None
+    reason: str | None
+    op: str
+    memory_id: str | None
+    """None for operations on the store, and after an erasure."""
+    detail: Mapping[str, Any]
+    hash: str
+    """Lower-case hex; the chain's head after this entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event for a consumer of ``changes``; carries the audit's facts in the order of seq."""
+
+    seq: int
+    i: int
+    op: str
+    id: str | None
+    at: datetime
+    actor: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that ``verify`` found."""
+
+    kind: str
+    """A stable name, such as ``blob_missing``, ``orphan``, ``checksum_mismatch``, ``audit_broken``."""
+    subject: str
+    """The id or path it is about."""
+    message: str
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What ``verify`` looked at and found."""
+
+    problems: tuple[Problem, ...]
+    memories: int
+    blobs: int
+    """Blobs compared with the catalog, live and attic."""
+    bytes_read: int
+    audit_entries: int
+    seconds: float
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong that was not fixed."""
+        return all(problem.fixed for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The result of checking the audit chain."""
+
+    entries: int
+    head: str
+    """Hash of the last entry, lower-case hex; keep it to detect a cut tail later."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the chain is whole."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """Counts and sizes of a tenant."""
+
+    tenant: str
+    root: str
+    scheme: str
+    seq: int
+    memories: int
+    """Live ones, expired ones included."""
+    expired: int
+    history: int
+    """Closed versions."""
+    contents: int
+    size_bytes: int
+    """Of the live contents."""
+    attic_bytes: int
+    partitions: int
+    pending: int
+    """Blobs not yet where they belong; 0 when all is well."""
+    audit_entries: int
+    catalog_bytes: int
+    schemes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropReport:
+    """What ``drop_tenant`` removed, or would."""
+
+    applied: bool
+    tenant: str
+    memories: int
+    objects: int
+    size_bytes: int

@@ -1,0 +1,223 @@
+"""From drafts to rows: what append, put and update share."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from kiromi.attributes import encode_attributes
+from kiromi.catalog.rows import Row
+from kiromi.errors import AlreadyExists, InvalidInput
+from kiromi.model import Draft
+from kiromi.operations.caller import Caller
+from kiromi.partition import BUILT_INS, Scheme
+from kiromi.records import extension, parse_record
+from kiromi.session.operation import Operation
+from kiromi.session.session import Session
+from kiromi.times import from_micros, to_micros
+
+
+def screened(caller: Caller, draft: Draft) -> Draft:
+    """Return a draft as the caller's guards let it pass, checked anew if one of them changed it."""
+    passed = draft
+    for guard in caller.guards:
+        passed = guard(passed)
+        if not isinstance(passed, Draft):
+            raise InvalidInput(f"guard {guard!r} returned {type(passed).__name__}; it must return a Draft or raise")
+    if passed is draft:
+        return draft
+    return parse_record({field.name: getattr(passed, field.name) for field in fields(Draft)})
+
+
+def check_partition(session: Session, partition: Mapping[str, Any] | None) -> None:
+    """Refuse partition names that no scheme of the store reads: a misspelt one would be stored as a mere attribute."""
+    if partition is None or not isinstance(partition, Mapping):
+        return
+    known = {field for scheme in session.schemes.values() for field in scheme.fields}
+    unknown = [name for name in partition if name not in known and name not in BUILT_INS]
+    if unknown:
+        raise InvalidInput(
+            f"partition names {unknown[0]!r}, which no scheme of this store reads; accepted: {', '.join(sorted(known))}"
+            f" (other values go into attributes)",
+            name=str(unknown[0]),
+        )
+
+
+def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str) -> Row:
+    """Make a draft a new live memory within an operation, and record it."""
+    session = caller.session
+    created_at = operation.at if draft.created_at is None else to_micros(draft.created_at)
+    event_at = created_at if draft.event_at is None else to_micros(draft.event_at)
+    attributes = draft.attributes
+    if caller.scope.wanted:
+        attributes = {**caller.scope.defaults(), **attributes}
+    row = Row(
+        id=memory_id,
+        version=1,
+        n=1,
+        last_n=1,
+        begin_seq=operation.seq,
+        scheme=session.active_scheme,
+        partition=_render(session, session.active_scheme, attributes, memory_id, draft.key, draft.kind, created_at, event_at),
+        title=draft.title,
+        key=draft.key,
+        namespace=draft.namespace,
+        kind=draft.kind,
+        language=draft.language,
+        tags=draft.tags,
+        attributes=encode_attributes(attributes),
+        importance=draft.importance,
+        confidence=draft.confidence,
+        event_at=event_at,
+        valid_from=_micros(draft.valid_from),
+        valid_until=_micros(draft.valid_until),
+        expires_at=_micros(draft.expires_at),
+        created_at=created_at,
+        updated_at=operation.at if draft.updated_at is None else to_micros(draft.updated_at),
+        run_id=operation.context.run_id,
+        ext=extension(draft.media_type),
+        media_type=draft.media_type,
+        size=len(draft.content),
+        sha256=hashlib.sha256(draft.content).digest(),
+    )
+    if caller.scope.wanted:
+        caller.check_within(row)
+    operation.write(row, draft.content)
+    operation.record(
+        "append", memory_id, {"version": 1, "n": 1, "path": row.partition, "size": row.size, "sha256": row.sha256.hex()}
+    )
+    return row
+
+
+_UNCOMPARED = frozenset({"version", "begin_seq", "updated_at", "run_id", "n", "last_n"})
+
+
+def replace(caller: Caller, operation: Operation, row: Row, draft: Draft, content: bytes | None, op: str) -> Row:
+    """Make a draft the next version of a memory within an operation, and record it; return the row unchanged if nothing changes.
+
+    ``content`` is None to keep the bytes that are there.
+    """
+    session = caller.session
+    event_at = row.created_at if draft.event_at is None else to_micros(draft.event_at)
+    attributes = draft.attributes
+    if caller.scope.wanted:
+        attributes = {**caller.scope.defaults(), **attributes}
+    encoded = encode_attributes(attributes)
+    # A memory keeps the scheme under which its path was made until a migration moves it.
+    partition = _render(session, row.scheme, attributes, row.id, draft.key, draft.kind, row.created_at, event_at)
+    changed = row._replace(
+        partition=partition,
+        title=draft.title,
+        key=draft.key,
+        namespace=draft.namespace,
+        kind=draft.kind,
+        language=draft.language,
+        tags=draft.tags,
+        attributes=encoded,
+        importance=draft.importance,
+        confidence=draft.confidence,
+        event_at=event_at,
+        valid_from=_micros(draft.valid_from),
+        valid_until=_micros(draft.valid_until),
+        expires_at=_micros(draft.expires_at),
+    )
+    if content is not None:
+        changed = changed._replace(
+            ext=extension(draft.media_type),
+            media_type=draft.media_type,
+            size=len(content),
+            sha256=hashlib.sha256(content).digest(),
+        )
+    names = [name for name in Row._fields if name not in _UNCOMPARED and getattr(row, name) != getattr(changed, name)]
+    if not names:
+        return row
+    is_new_content = changed.sha256 != row.sha256 or changed.media_type != row.media_type
+    n = row.n
+    if is_new_content and row.blob not in operation.new_contents:
+        n = row.last_n + 1
+    is_own = row.begin_seq == operation.seq
+    changed = changed._replace(
+        version=row.version if is_own else row.version + 1,
+        n=n,
+        last_n=max(row.last_n, n),
+        begin_seq=operation.seq,
+        updated_at=operation.at,
+        run_id=operation.context.run_id,
+    )
+    caller.check_within(changed)
+    operation.write(changed, content if is_new_content else None)
+    operation.record(op, row.id, _difference(row, changed, names))
+    return changed
+
+
+def check_key_free(operation: Operation, namespace: str, key: str | None) -> None:
+    """Refuse a key that a live memory of the namespace has.
+
+    Raises:
+        AlreadyExists: one has it.
+    """
+    if key is not None and operation.find_key(namespace, key) is not None:
+        raise AlreadyExists(f"key {key!r} is in use in namespace {namespace!r}: put() updates by key", key=key, namespace=namespace)
+
+
+def record_of(row: Row, attributes: Mapping[str, Any], content: bytes) -> dict[str, Any]:
+    """Return a row as the record that would make it."""
+    return {
+        "content": content,
+        "media_type": row.media_type,
+        "attributes": attributes,
+        "key": row.key,
+        "namespace": row.namespace,
+        "kind": row.kind,
+        "title": row.title,
+        "tags": row.tags,
+        "language": row.language,
+        "importance": row.importance,
+        "confidence": row.confidence,
+        "event_at": from_micros(row.event_at),
+        "valid_from": _moment(row.valid_from),
+        "valid_until": _moment(row.valid_until),
+        "expires_at": _moment(row.expires_at),
+    }
+
+
+def _render(
+    session: Session,
+    number: int,
+    attributes: Mapping[str, Any],
+    memory_id: str,
+    key: str | None,
+    kind: str,
+    created_at: int,
+    event_at: int,
+) -> str:
+    scheme: Scheme = session.schemes[number]
+    values: dict[str, Any] = dict(attributes)
+    values["id"] = memory_id
+    values["kind"] = kind
+    if key is None:
+        values.pop("key", None)
+    else:
+        values["key"] = key
+    values["created_at"] = from_micros(created_at)
+    values["event_at"] = from_micros(event_at)
+    return scheme.render(values, fold_case=session.meta.fold_case).path
+
+
+def _difference(before: Row, after: Row, names: list[str]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"version": [before.version, after.version], "changed": names}
+    if before.n != after.n:
+        facts["n"] = [before.n, after.n]
+        facts["sha256"] = [before.sha256.hex(), after.sha256.hex()]
+    if before.partition != after.partition:
+        facts["path"] = [before.partition, after.partition]
+    return facts
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)

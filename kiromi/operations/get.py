@@ -1,0 +1,84 @@
+"""Get: read memories by id or key, and say why one is not there."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from kiromi.catalog.rows import Row
+from kiromi.errors import InvalidInput, MemoryDeleted, MemoryExpired, MemoryNotFound
+from kiromi.ids import check_id
+from kiromi.model import Memory
+from kiromi.operations.caller import Caller, is_expired
+from kiromi.operations.present import memory_of
+from kiromi.times import from_micros
+
+
+def get(caller: Caller, memory_id: str | None, key: str | None, namespace: str) -> Memory:
+    """Return a live memory with its content; see ``Store.get``."""
+    row = find(caller, memory_id, key, namespace)
+    return memory_of(row, caller.session.read_blob(row), caller.session.schemes)
+
+
+def get_many(caller: Caller, ids: Iterable[str], absent: Literal["raise", "skip"]) -> list[Memory]:
+    """Return live memories in the order of ``ids``; see ``Store.get_many``."""
+    if absent not in ("raise", "skip"):
+        raise InvalidInput(f"missing={absent!r}; accepted: 'raise', 'skip'")
+    rows = []
+    for memory_id in ids:
+        try:
+            rows.append(find(caller, memory_id))
+        except MemoryNotFound:
+            if absent == "raise":
+                raise
+    session = caller.session
+    found = session.blobs.read_many([row.live_path for row in rows])
+    return [memory_of(row, session.checked(row, data), session.schemes) for row, data in zip(rows, found, strict=True)]
+
+
+def exists(caller: Caller, memory_id: str | None, key: str | None, namespace: str) -> bool:
+    """Tell whether a live, unexpired memory is there."""
+    try:
+        find(caller, memory_id, key, namespace)
+    except MemoryNotFound:
+        return False
+    return True
+
+
+def find(caller: Caller, memory_id: str | None, key: str | None = None, namespace: str = "") -> Row:
+    """Return the row of a live, unexpired memory in the caller's scope, by id or key.
+
+    Raises:
+        MemoryNotFound: it is not there (MemoryDeleted, MemoryExpired say more).
+        InvalidInput: neither or both of id and key are given, or the id is no ULID.
+    """
+    if (memory_id is None) == (key is None):
+        raise InvalidInput("give either an id or key=")
+    if memory_id is None:
+        memory_id = _id_of(caller, str(key), namespace)
+    row = caller.visible(check_id(memory_id))
+    if row is None:
+        raise missing(caller, memory_id)
+    if is_expired(row):
+        raise MemoryExpired(f"memory {memory_id} expired at {from_micros(row.expires_at or 0).isoformat()}", id=memory_id)
+    return row
+
+
+def missing(caller: Caller, memory_id: str) -> MemoryNotFound:
+    """Return the error that says why no live memory has this id, as far as the caller's scope may know."""
+    with caller.session.snapshot() as (_, cursor):
+        is_former = caller.scope.condition(cursor, caller.session.schemes, "history")
+        found = cursor.execute(
+            f"SELECT max(m.end_seq) FROM history m WHERE m.id = ? AND ({is_former.sql})", [memory_id, *is_former.parameters]
+        ).fetchone()
+    if found is None or found[0] is None or caller.session.live(memory_id) is not None:
+        return MemoryNotFound(f"no memory {memory_id} here", id=memory_id)
+    return MemoryDeleted(f"memory {memory_id} was deleted at seq {found[0]}: undelete brings it back", id=memory_id, seq=found[0])
+
+
+def _id_of(caller: Caller, key: str, namespace: str) -> str:
+    session = caller.session
+    with session.writer:
+        memory_id = session.find_key(namespace, key)
+    row = None if memory_id is None else caller.visible(memory_id)
+    if row is None:
+        raise MemoryNotFound(f"no memory has the key {key!r} in namespace {namespace!r}", key=key, namespace=namespace)
+    return row.id

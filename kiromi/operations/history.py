@@ -1,0 +1,110 @@
+"""History: all versions of a memory; changes and the audit log: all operations, in order."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from kiromi.catalog.rows import AUDIT_SCHEMA, ROW_SELECT, AuditRow, integer_times, to_rows
+from kiromi.errors import InvalidInput, MemoryNotFound
+from kiromi.ids import check_id
+from kiromi.model import AuditEntry, Change, Version
+from kiromi.operations.caller import Caller
+from kiromi.operations.present import info_of
+from kiromi.times import from_micros
+
+_PAGE = 10_000
+_AUDIT_COLUMNS = ", ".join(f'a."{name}"' for name in AUDIT_SCHEMA.names)
+
+
+def history(caller: Caller, memory_id: str) -> list[Version]:
+    """Return every version of a memory, newest first; see ``Store.history``."""
+    check_id(memory_id)
+    schemes = caller.session.schemes
+    with caller.session.snapshot() as (view, cursor):
+        closed = cursor.sql(
+            f"SELECT {ROW_SELECT}, m.end_seq FROM history m JOIN contents c USING (id, n) WHERE m.id = ? ORDER BY m.begin_seq DESC",
+            params=[memory_id],
+        ).to_arrow_table()
+        live = view.get(memory_id)
+    ends = closed.column("end_seq").to_pylist()
+    former = zip(to_rows(closed.drop_columns("end_seq")), ends, strict=True)
+    versions = [Version(info_of(live, schemes), live.begin_seq, None)] if live is not None and caller.sees(live) else []
+    versions += [Version(info_of(row, schemes, is_live=False), row.begin_seq, end) for row, end in former if caller.sees(row)]
+    if not versions:
+        raise MemoryNotFound(f"no memory {memory_id} here", id=memory_id)
+    return versions
+
+
+def audit(caller: Caller, since: int, memory_id: str | None, limit: int | None) -> list[AuditEntry]:
+    """Return audit entries after a seq, oldest first; see ``Store.audit``."""
+    rows = list(_audit_rows(caller, since, memory_id, limit))
+    return [
+        AuditEntry(
+            seq=row.seq,
+            i=row.i,
+            at=from_micros(row.at),
+            actor=row.actor,
+            run_id=row.run_id,
+            reason=row.reason,
+            op=row.op,
+            memory_id=row.memory_id,
+            detail=_detail(row),
+            hash=row.hash.hex(),
+        )
+        for row in rows
+    ]
+
+
+def changes(caller: Caller, since: int) -> Iterator[Change]:
+    """Yield every event after a seq, in order; see ``Store.changes``."""
+    while True:
+        with caller.session.lease:
+            rows = list(_audit_rows(caller, since, None, _PAGE))
+        if not rows:
+            return
+        if len(rows) == _PAGE:
+            # Never stop within an operation: the next page begins after a whole seq.
+            rows = [row for row in rows if row.seq != rows[-1].seq] or _operation(caller, rows[-1].seq)
+        for row in rows:
+            yield Change(row.seq, row.i, row.op, row.memory_id, from_micros(row.at), row.actor, _detail(row))
+        since = rows[-1].seq
+
+
+def _operation(caller: Caller, seq: int) -> list[AuditRow]:
+    with caller.session.lease:
+        return list(_audit_rows(caller, seq - 1, None, None, until=seq))
+
+
+def _audit_rows(
+    caller: Caller, since: int, memory_id: str | None, limit: int | None, until: int | None = None
+) -> Iterator[AuditRow]:
+    if not isinstance(since, int) or isinstance(since, bool) or since < 0:
+        raise InvalidInput(f"since={since!r} is not a seq (a whole number of at least 0)")
+    with caller.session.snapshot() as (_, cursor):
+        sql, parameters = "a.seq > ?", [since]
+        if until is not None:
+            sql, parameters = f"{sql} AND a.seq <= ?", [*parameters, until]
+        if memory_id is not None:
+            sql, parameters = f"{sql} AND a.memory_id = ?", [*parameters, check_id(memory_id)]
+        if caller.scope.wanted:
+            sql, parameters = _scoped(caller, cursor, sql, parameters)
+        tail = "" if limit is None else f" LIMIT {int(limit)}"
+        found = cursor.sql(f"SELECT {_AUDIT_COLUMNS} FROM audit_log a WHERE {sql} ORDER BY a.seq, a.i{tail}", params=parameters)
+        columns = [column.to_pylist() for column in integer_times(found.to_arrow_table()).columns]
+    return map(AuditRow._make, zip(*columns, strict=True))
+
+
+def _scoped(caller: Caller, cursor: Any, sql: str, parameters: list[Any]) -> tuple[str, list[Any]]:
+    """Cut to entries about versions, before or after the operation, that lie within the caller's scope."""
+    live = caller.scope.condition(cursor, caller.session.schemes)
+    former = caller.scope.condition(cursor, caller.session.schemes, "history")
+    sql += (
+        f" AND ((a.memory_id, a.seq) IN (SELECT m.id, m.begin_seq FROM memories m WHERE {live.sql})"
+        f" OR (a.memory_id, a.seq) IN (SELECT m.id, m.begin_seq FROM history m WHERE {former.sql})"
+        f" OR (a.memory_id, a.seq) IN (SELECT m.id, m.end_seq FROM history m WHERE {former.sql}))"
+    )
+    return sql, [*parameters, *live.parameters, *former.parameters, *former.parameters]
+
+
+def _detail(row: AuditRow) -> dict[str, Any]:
+    return {} if row.detail is None else dict(json.loads(row.detail))

@@ -1,0 +1,101 @@
+"""Update: make the next version of a memory from what is there and what is given."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kiromi.attributes import decode_attributes
+from kiromi.catalog.rows import Row
+from kiromi.errors import InvalidInput, VersionConflict
+from kiromi.model import Memory
+from kiromi.operations.caller import Caller
+from kiromi.operations.drafting import check_key_free, check_partition, record_of, replace, screened
+from kiromi.operations.get import missing
+from kiromi.operations.present import memory_of
+from kiromi.records import FIELDS, parse_record
+from kiromi.session.commit import run
+from kiromi.session.operation import Operation
+
+_FIXED = ("id", "created_at", "updated_at")
+UPDATABLE = tuple(name for name in FIELDS if name not in _FIXED)
+"""What ``update`` takes."""
+
+
+def update(caller: Caller, memory_id: str, given: Mapping[str, Any], expected_version: int | None) -> Memory:
+    """Make the next version of a memory; see ``Store.update``."""
+    caller.check_writable()
+    row, data = run(caller.session, caller.context, lambda operation: plan_update(caller, operation, memory_id, given, expected_version))
+    content = caller.session.read_blob(row) if data is None else data
+    return memory_of(row, content, caller.session.schemes)
+
+
+def plan_update(
+    caller: Caller, operation: Operation, memory_id: str, given: Mapping[str, Any], expected_version: int | None = None
+) -> tuple[Row, bytes | None]:
+    """Plan an update; return the new row, and the content if it is at hand.
+
+    Guards run here, with the writer waiting: they see the whole draft as it is about to be stored.
+
+    Raises:
+        MemoryNotFound: there is no such memory in the caller's scope.
+        VersionConflict: ``expected_version`` is not its version, and it is not already as wished.
+        InvalidInput: a field cannot be updated or its value is refused.
+    """
+    _check_names(given)
+    row = operation.live(memory_id)
+    if row is None or not caller.sees(row):
+        raise missing(caller, memory_id)
+    check_partition(caller.session, given.get("partition"))
+    # The content facts of (id, n) never change, so another media type needs the same bytes again under a new n.
+    needs_content = "content" in given or bool(caller.guards) or given.get("media_type", row.media_type) != row.media_type
+    content = given["content"] if "content" in given else _current(caller, operation, row) if needs_content else b""
+    record = record_of(row, _merged(row, given), content)
+    for name, value in given.items():
+        if name not in ("content", "attributes", "partition"):
+            record[name] = value
+    if "content" in given and "media_type" not in given and isinstance(content, bytes) is not _is_binary(row):
+        record["media_type"] = None  # text given for bytes, or the other way round: what the new content is follows from it
+    draft = screened(caller, parse_record(record))
+    if (draft.namespace, draft.key) != (row.namespace, row.key):
+        check_key_free(operation, draft.namespace, draft.key)
+    new = replace(caller, operation, row, draft, draft.content if needs_content else None, "update")
+    if new is not row and expected_version not in (None, row.version):
+        raise VersionConflict(
+            f"memory {memory_id} has version {row.version}, not {expected_version}: read it again",
+            id=memory_id,
+            version=row.version,
+            expected_version=expected_version,
+        )
+    return new, draft.content if needs_content else operation.new_contents.get(new.blob)
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in UPDATABLE:
+            raise InvalidInput(f"update cannot change {name!r}; accepted: {', '.join(UPDATABLE)}", name=name)
+
+
+def _merged(row: Row, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes after the update: those given replace, None removes (in ``partition``, None is a value)."""
+    attributes: dict[str, Any] = decode_attributes(row.attributes)
+    changes = given.get("attributes") or {}
+    partition = given.get("partition") or {}
+    if not isinstance(changes, Mapping) or not isinstance(partition, Mapping):
+        raise InvalidInput("attributes and partition take a mapping of names to values")
+    for name, value in changes.items():
+        if name in partition and partition[name] != value:
+            raise InvalidInput(f"{name!r} has two values, {value!r} in attributes and {partition[name]!r} in partition", name=name)
+        if value is None:
+            attributes.pop(name, None)
+        else:
+            attributes[name] = value
+    attributes.update(partition)
+    return attributes
+
+
+def _current(caller: Caller, operation: Operation, row: Row) -> bytes:
+    staged = operation.new_contents.get(row.blob)
+    return caller.session.read_blob(row) if staged is None else staged
+
+
+def _is_binary(row: Row) -> bool:
+    return row.ext == "bin"

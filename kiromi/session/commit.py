@@ -1,0 +1,190 @@
+"""The write protocol: stage, commit, settle. Every change of every operation goes through :func:`commit`.
+
+Threads that write at the same time are combined: whoever gets the writer's lock first plans all waiting requests one after
+the other, each upon the state that the ones before it leave, and commits them together. A request whose plan raises leaves no
+trace in the commit. Each has its own seq and audit entries.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import duckdb
+
+from kiromi.catalog.changes import BlobKey, Changes
+from kiromi.catalog.rows import Row
+from kiromi.errors import InvalidInput, StorageError
+from kiromi.session.operation import CommitPlan, Context, Operation
+from kiromi.session.session import Session
+from kiromi.times import now_micros
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class _Request(Generic[T]):
+    plan: Callable[[Operation], T]
+    context: Context
+    is_done: bool = False
+    results: list[T] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+def run(session: Session, context: Context, plan: Callable[[Operation], T]) -> T:
+    """Plan an operation and commit it, together with those of other threads that wait; return what ``plan`` returned.
+
+    ``plan`` may be called once, by any thread, with the writer's lock held.
+
+    Raises:
+        StorageError: the bytes could not be stored or the catalog failed; nothing was changed.
+        KiromiError: whatever ``plan`` raised; nothing was changed.
+    """
+    request = _Request(plan, context)
+    session.queue.append(request)
+    with session.writer:
+        if not request.is_done:
+            _refuse_within_transaction(session, request)
+            _commit_waiting(session)
+    if request.error is not None:
+        raise request.error
+    return request.results[0]
+
+
+@contextlib.contextmanager
+def transaction(session: Session, context: Context) -> Iterator[Operation]:
+    """Give one operation that the caller composes; commit it when the block ends, drop it if the block raises.
+
+    Other threads' writes wait meanwhile.
+    """
+    with session.writer:
+        if session.in_transaction:
+            raise InvalidInput("a transaction is already open in this thread: transactions do not nest")
+        group = _Group(session)
+        operation = group.begin(context)
+        session.in_transaction = True
+        try:
+            yield operation
+        finally:
+            session.in_transaction = False
+        group.add(operation)
+        group.commit()
+
+
+def _refuse_within_transaction(session: Session, request: "_Request[Any]") -> None:
+    if session.in_transaction:
+        session.queue.remove(request)
+        raise InvalidInput("a transaction is open in this thread: write through it (tx.append, tx.update, ...)")
+
+
+def _commit_waiting(session: Session) -> None:
+    group = _Group(session)
+    requests: list[_Request[Any]] = []
+    try:
+        while session.queue:
+            request = session.queue.popleft()
+            requests.append(request)
+            operation = group.begin(request.context)
+            try:
+                request.results.append(request.plan(operation))
+            except Exception as error:
+                request.error = error
+                continue
+            group.add(operation)
+        group.commit()
+    except BaseException as error:
+        for request in requests:
+            request.error = request.error or error
+        raise
+    finally:
+        for request in requests:
+            request.is_done = True
+
+
+class _Group:
+    """The operations of one commit; the state that the next of them sees."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._view = session.view
+        self._keys: dict[tuple[str, str], str | None] = {}
+        self.plan = CommitPlan(Changes(session.head), session.pending.known_places, session.blobs.has_staging)
+
+    def live(self, memory_id: str) -> Row | None:
+        """Return a live memory's row, or None."""
+        live = self.plan.changes.live
+        return live[memory_id] if memory_id in live else self._view.get(memory_id)
+
+    def find_key(self, namespace: str, key: str) -> str | None:
+        """Return the id of the live memory with that key, or None."""
+        if (namespace, key) in self._keys:
+            return self._keys[namespace, key]
+        return self._session.find_key(namespace, key)
+
+    def begin(self, context: Context) -> Operation:
+        """Return a new operation upon what the group holds so far."""
+        head = self.plan.changes.head
+        return Operation(self, head.seq + 1, max(now_micros(), head.at), context)
+
+    def add(self, operation: Operation) -> None:
+        """Take an operation in; one that does nothing leaves no trace."""
+        if operation.log:
+            self.plan.add(operation)
+            self._keys.update(operation.keys)
+
+    def commit(self) -> None:
+        """Make the group's operations durable and visible, all or none."""
+        if self.plan.changes.audit:
+            commit(self._session, self.plan)
+
+
+def commit(session: Session, plan: CommitPlan) -> None:
+    """Stage the new bytes, commit the rows, settle the blobs.
+
+    Raises:
+        StorageError: nothing was changed, or (the message says so) the session must be opened again.
+    """
+    changes, pending = plan.changes, session.pending
+    pending.reopen(changes.places)
+
+    # Stage: new bytes are durable before any row names them.
+    put: frozenset[BlobKey] = frozenset()
+    if plan.new_blobs:
+        if not session.blobs.has_staging:
+            put = _intend(session, plan)
+        if session.blobs.write(plan.new_blobs):
+            pending.mark_durable()
+
+    # Commit: rows, history, audit entries and pending places, in one transaction; then readers see all of it.
+    with session.publishing():
+        try:
+            is_folded = session.catalog.commit(changes, pending.cleared)
+        except duckdb.Error as error:
+            _resolve_ambiguity(session, changes, error)
+            return
+        if is_folded:
+            pending.forget_cleared()
+        pending.add(changes.places, dict(plan.facts))
+        session.publish(session.view.advance(changes), changes.head)
+
+    # Settle: each blob to the one place where it belongs. What fails here stays pending; the operation has succeeded.
+    session.settle(put)
+
+
+def _intend(session: Session, plan: CommitPlan) -> frozenset[BlobKey]:
+    """Commit where new bytes are about to be put, so that a killed process leaves no object that nobody knows of."""
+    contents = {(content.id, content.n): content for content in plan.changes.contents}
+    places = {key: plan.changes.places[key] for key in contents}
+    with session.failing():
+        if session.catalog.commit(Changes(session.head, places=places), session.pending.cleared):
+            session.pending.forget_cleared()
+    # Until the commit names them these bytes belong nowhere: if it never comes, settle deletes them.
+    session.pending.add(places, dict.fromkeys(places))
+    return frozenset(places)
+
+
+def _resolve_ambiguity(session: Session, changes: Changes, error: duckdb.Error) -> None:
+    """After an error at COMMIT: reopen the catalog and look whether the commit is there."""
+    session.reopen()
+    if session.head.hash != changes.head.hash:
+        raise StorageError(f"the catalog refused the commit, nothing was changed: {error}") from error

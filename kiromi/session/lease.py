@@ -1,0 +1,111 @@
+"""Leases: calls in progress hold the process's lock on a tenant; between calls another process may have it.
+
+A thread that already holds a lease gets another one at once, so that calls can nest without waiting for their own end.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from kiromi.errors import InvalidInput, KiromiError
+from kiromi.session.lock import StoreLock
+
+_POLL_S = 0.02
+
+
+class Lease:
+    """Use as a context manager around everything that touches the catalog or relies on the view being current."""
+
+    def __init__(self, lock: StoreLock, take: Callable[[], None], give: Callable[[], None]) -> None:
+        """``take`` runs with the lock newly held, ``give`` before it is let go."""
+        self.wait_s = 0.0
+        self._lock = lock
+        self._take = take
+        self._give = give
+        self._pid = os.getpid()
+        self._condition = threading.Condition()
+        self._depth = threading.local()
+        self._active = 0
+        self._is_held = False
+        self._is_giving = False
+        self._refusal: KiromiError | None = None
+
+    def __enter__(self) -> None:
+        depth = getattr(self._depth, "value", 0)
+        if depth == 0:
+            self._start()
+        self._depth.value = depth + 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._depth.value -= 1
+        if self._depth.value == 0:
+            with self._condition:
+                self._active -= 1
+                if self._active == 0:
+                    self._condition.notify_all()
+
+    def refuse(self, reason: KiromiError) -> None:
+        """Let every later lease raise ``reason``: the session failed or was closed."""
+        self._refusal = reason
+
+    def close(self) -> None:
+        """Wait for calls in progress, then give the lock up for good."""
+        if os.getpid() != self._pid:
+            return
+        with self._condition:
+            self._let_go()
+            self._refusal = self._refusal or InvalidInput("the store is closed")
+            self._lock.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the lock's files, or they would keep the lock when the parent dies."""
+        self._lock.close()
+
+    def _start(self) -> None:
+        if os.getpid() != self._pid:
+            raise InvalidInput("the store was opened before a fork: open it again in the child process")
+        with self._condition:
+            while self._is_giving:
+                self._condition.wait()
+            if self._refusal is not None:
+                raise self._refusal
+            if not self._is_held:
+                self._acquire()
+            self._active += 1
+
+    def _acquire(self) -> None:
+        self._lock.acquire(self.wait_s)
+        try:
+            self._take()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._is_held = True
+        threading.Thread(target=self._watch, name="kiromi-handover", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait(_POLL_S)
+                if not self._is_held:
+                    return
+                if self._lock.is_wanted():
+                    self._let_go()
+                    return
+
+    def _let_go(self) -> None:
+        while self._is_giving:
+            self._condition.wait()
+        if not self._is_held:
+            return
+        self._is_giving = True
+        try:
+            while self._active:
+                self._condition.wait()
+            self._give()
+        finally:
+            self._lock.release()
+            self._is_held = False
+            self._is_giving = False
+            self._condition.notify_all()

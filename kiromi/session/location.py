@@ -1,0 +1,86 @@
+"""Where a tenant lies: its blobs (any fsspec URL) and its catalog and lock (always local files)."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from kiromi.blobs.base import Blobs
+from kiromi.blobs.local import LocalBlobs
+from kiromi.blobs.objects import ObjectBlobs
+from kiromi.errors import InvalidInput
+from kiromi.partition import tenant_folder
+
+CATALOG_NAME = "catalog.duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A store's root: an fsspec URL, resolved."""
+
+    url: str
+    """As it was given."""
+    filesystem: AbstractFileSystem | None
+    """None for local folders, which are used directly."""
+    path: str
+    """Absolute local path, or the path within the filesystem."""
+    catalog: Path | None
+    """The local folder, or ``.duckdb`` file, given for catalogs; None beside local data."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether blobs are files of this machine."""
+        return self.filesystem is None
+
+    def tenant_path(self, tenant: str) -> str:
+        """Return the tenant's folder."""
+        return f"{self.path}/{tenant_folder(tenant)}"
+
+    def catalog_path(self, tenant: str) -> Path:
+        """Return the tenant's catalog file."""
+        if self.catalog is None:
+            return Path(self.tenant_path(tenant)) / CATALOG_NAME
+        if self.catalog.suffix == ".duckdb":
+            return self.catalog
+        return self.catalog / tenant_folder(tenant) / CATALOG_NAME
+
+    def blobs(self, tenant: str, *, durable: bool = True) -> Blobs:
+        """Return the backend for the tenant's blobs."""
+        if self.filesystem is None:
+            return LocalBlobs(Path(self.tenant_path(tenant)), durable=durable)
+        return ObjectBlobs(self.filesystem, self.tenant_path(tenant))
+
+
+def resolve_root(
+    root: str | os.PathLike[str],
+    storage_options: Mapping[str, Any] | None = None,
+    catalog: str | os.PathLike[str] | None = None,
+) -> Root:
+    """Resolve a root URL or path.
+
+    Raises:
+        InvalidInput: the URL's filesystem is unknown or its driver not installed, or an object store comes without ``catalog``.
+    """
+    url = os.fspath(root)
+    if not isinstance(url, str) or not url:
+        raise InvalidInput(f"root {root!r} is no path or URL")
+    where = None if catalog is None else Path(os.path.realpath(os.path.expanduser(catalog)))
+    if "://" not in url and "::" not in url:
+        return Root(url, None, os.path.realpath(os.path.expanduser(url)), where)
+    try:
+        # A cached listing would answer with what was there before.
+        filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False, **(storage_options or {}))
+    except ImportError as error:
+        raise InvalidInput(f"the driver for {url} is not installed: pip install 'kiromi[s3]' for S3 ({error})", root=url) from error
+    except ValueError as error:
+        raise InvalidInput(f"root {url!r} names no filesystem that fsspec knows: {error}", root=url) from error
+    if isinstance(filesystem, LocalFileSystem):
+        return Root(url, None, os.path.realpath(path), where)
+    if where is None:
+        raise InvalidInput(f"a store on {url} needs catalog=<local folder>: DuckDB cannot keep its file there", root=url)
+    return Root(url, filesystem, path.rstrip("/"), where)

@@ -1,0 +1,93 @@
+"""The kernel lock that decides which process may use a tenant's catalog, and how it is handed over.
+
+Two ``flock`` files: ``lock`` is owned by whoever has the catalog open (shared by read-only processes); ``lock.ask`` is held by the
+one process that waits for it next, which also makes taking turns fair: nobody can overtake the one who asks. The owner looks
+at ``lock.ask`` now and then, finishes what it does and lets go. Files are never unlinked; the kernel drops both locks when a process dies.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kiromi.errors import StorageError, StoreLocked
+
+_POLL_S = 0.003
+
+
+class StoreLock:
+    """The lock of one tenant, as one process sees it."""
+
+    def __init__(self, path: Path, *, shared: bool) -> None:
+        self.path = path
+        self._shared = shared
+        try:
+            self._lock = os.open(path, os.O_RDONLY | os.O_CREAT if shared else os.O_RDWR | os.O_CREAT, 0o666)
+            self._ask = os.open(f"{path}.ask", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise StorageError(f"cannot open the lock {path}: {error}", path=str(path)) from error
+
+    def acquire(self, timeout_s: float) -> None:
+        """Take the lock, waiting up to ``timeout_s`` seconds for whoever holds it to hand it over.
+
+        Raises:
+            StoreLocked: it was not handed over in time; the message names the holder.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._wait(self._ask, fcntl.LOCK_EX, deadline, timeout_s)
+        try:
+            self._wait(self._lock, fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX, deadline, timeout_s)
+        finally:
+            fcntl.flock(self._ask, fcntl.LOCK_UN)
+        if not self._shared:
+            self._write_holder()
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def is_wanted(self) -> bool:
+        """Tell whether another process waits for the lock."""
+        if not _try(self._ask, fcntl.LOCK_EX):
+            return True
+        fcntl.flock(self._ask, fcntl.LOCK_UN)
+        return False
+
+    def close(self) -> None:
+        """Close the files, which drops the lock unless a forked child still has them open."""
+        os.close(self._lock)
+        os.close(self._ask)
+
+    def _wait(self, descriptor: int, mode: int, deadline: float, timeout_s: float) -> None:
+        while not _try(descriptor, mode):
+            if time.monotonic() >= deadline:
+                holder = self._holder()
+                raise StoreLocked(
+                    f"the store is in use by {holder} and was not handed over within {timeout_s:g} s ({self.path})",
+                    holder=holder,
+                    path=str(self.path),
+                )
+            time.sleep(_POLL_S)
+
+    def _write_holder(self) -> None:
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, json.dumps(holder).encode() + b"\n", 0)
+
+    def _holder(self) -> str:
+        try:
+            holder = json.loads(os.pread(self._lock, 4096, 0))
+            return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        except (ValueError, KeyError, TypeError):
+            return "another process"
+
+
+def _try(descriptor: int, mode: int) -> bool:
+    try:
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""One operation under construction: what it does to memories, kept in memory until the commit.
+
+An operation reads through its own changes to the state it started from, so it can be planned, composed (``transaction``)
+and thrown away without a trace. At the end :class:`CommitPlan` derives, from "row before" and "row after" alone, which
+versions close, which bytes are new and which blobs have to move: no operation says itself where files go.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kiromi.blobs.base import NewBlob
+from kiromi.catalog.audit import entry_digest, entry_hash
+from kiromi.catalog.changes import BlobKey, Changes, ContentRow, Head
+from kiromi.catalog.rows import AuditRow, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who does something, in which run, and why; recorded in the audit log."""
+
+    actor: str
+    run_id: str | None = None
+    reason: str | None = None
+
+
+class State(Protocol):
+    """What an operation can ask about the state before it."""
+
+    def live(self, memory_id: str) -> Row | None:
+        """Return a live memory's row, or None."""
+
+    def find_key(self, namespace: str, key: str) -> str | None:
+        """Return the id of the live memory with that key, or None."""
+
+
+class Operation:
+    """The changes of one seq."""
+
+    def __init__(self, state: State, seq: int, at: int, context: Context) -> None:
+        self.seq = seq
+        self.at = at
+        """Microseconds since 1970 UTC."""
+        self.context = context
+        self.before: dict[str, Row | None] = {}
+        self.after: dict[str, Row | None] = {}
+        self.new_contents: dict[BlobKey, bytes] = {}
+        self.log: list[tuple[str, str | None, Mapping[str, Any]]] = []
+        self.keys: dict[tuple[str, str], str | None] = {}
+        self._state = state
+
+    def live(self, memory_id: str) -> Row | None:
+        """Return a live memory's row as this operation sees it, or None."""
+        if memory_id in self.after:
+            return self.after[memory_id]
+        return self._state.live(memory_id)
+
+    def find_key(self, namespace: str, key: str) -> str | None:
+        """Return the id of the live memory with that key as this operation sees it, or None."""
+        if (namespace, key) in self.keys:
+            return self.keys[namespace, key]
+        return self._state.find_key(namespace, key)
+
+    def write(self, row: Row, data: bytes | None = None) -> None:
+        """Make ``row`` the live version of its memory, with new content if ``data`` is given."""
+        self._touch(row.id)
+        self.after[row.id] = row
+        if row.key is not None:
+            self.keys[row.namespace, row.key] = row.id
+        if data is not None:
+            self.new_contents[row.blob] = data
+
+    def remove(self, memory_id: str) -> None:
+        """Make a memory no longer live."""
+        self._touch(memory_id)
+        self.after[memory_id] = None
+
+    def record(self, op: str, memory_id: str | None, detail: Mapping[str, Any]) -> None:
+        """Add an entry to the audit log; ``detail`` holds facts, never content."""
+        self.log.append((op, memory_id, detail))
+
+    def _touch(self, memory_id: str) -> None:
+        current = self.live(memory_id)
+        if memory_id not in self.before:
+            self.before[memory_id] = current
+        if current is not None and current.key is not None:
+            self.keys[current.namespace, current.key] = None
+
+
+@dataclass(slots=True)
+class CommitPlan:
+    """Operations combined into one commit: its changes and the bytes that it brings in."""
+
+    changes: Changes
+    known_places: Callable[[BlobKey], tuple[str, ...]]
+    """Where a blob that is already pending may lie."""
+    has_staging: bool
+    new_blobs: list[NewBlob] = field(default_factory=list)
+    facts: dict[BlobKey, tuple[str, int]] = field(default_factory=dict)
+    """Extension and size of every blob named in ``changes.places``."""
+
+    def add(self, operation: Operation) -> None:
+        """Add a finished operation; they are added in the order of their seqs."""
+        for memory_id, after in operation.after.items():
+            before = operation.before[memory_id]
+            if before is None and after is None:
+                continue
+            self.changes.live[memory_id] = after
+            if before is not None:
+                self.changes.closed.append((before, operation.seq))
+                self._move_former(before, after)
+            if after is not None and (before is None or after.n != before.n):
+                self._place_current(after, operation.new_contents.get(after.blob))
+        self._chain(operation)
+
+    def _move_former(self, before: Row, after: Row | None) -> None:
+        goal = after.live_path if after is not None and after.n == before.n else before.attic_path
+        if goal != before.live_path:
+            self._expect(before, before.live_path)
+
+    def _place_current(self, after: Row, data: bytes | None) -> None:
+        if data is None:
+            self._expect(after, after.attic_path)
+            return
+        content = ContentRow(after.id, after.n, after.ext, after.media_type, after.size, after.sha256)
+        self.changes.contents.append(content)
+        staged = f"staging/{after.id}.{after.n}.{after.ext}"
+        self.new_blobs.append(NewBlob(staged, after.live_path, data))
+        self._expect(after, staged if self.has_staging else after.live_path)
+
+    def _expect(self, row: Row, place: str) -> None:
+        places = self.changes.places.get(row.blob)
+        if places is None:
+            places = self.known_places(row.blob)
+        self.changes.places[row.blob] = (*places, place) if place not in places else places
+        self.facts[row.blob] = (row.ext, row.size)
+
+    def _chain(self, operation: Operation) -> None:
+        head, context, seq, at = self.changes.head, operation.context, operation.seq, operation.at
+        salts = os.urandom(16 * len(operation.log))
+        previous = head.hash
+        for i, (op, memory_id, facts) in enumerate(operation.log):
+            detail = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+            salt = salts[16 * i : 16 * i + 16]
+            digest = entry_digest(salt, memory_id, detail, context.run_id, context.reason)
+            previous = entry_hash(previous, seq, i, at, context.actor, op, digest)
+            self.changes.audit.append(
+                AuditRow(seq, i, at, context.actor, context.run_id, context.reason, op, memory_id, detail, salt, digest, previous)
+            )
+        self.changes.head = Head(seq, at, previous, head.entries + len(operation.log))
+
+
+def content_facts(data: bytes) -> tuple[int, bytes]:
+    """Return size and SHA-256 of a content."""
+    return len(data), hashlib.sha256(data).digest()

@@ -1,0 +1,363 @@
+"""The session of one process with one tenant: the lock, the open catalog, the blobs, and the published view.
+
+Commits go through :mod:`kiromi.session.commit`; here is what they stand on: opening, recovering, catching up after another
+process wrote, reading, letting go. Everything but the constructor runs within ``lease``.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+
+from kiromi.blobs.base import Blobs
+from kiromi.blobs.local import LocalBlobs
+from kiromi.blobs.objects import ObjectBlobs
+from kiromi.catalog.audit import genesis
+from kiromi.catalog.changes import BlobKey, Head
+from kiromi.catalog.database import Catalog, Meta
+from kiromi.catalog.rows import Row
+from kiromi.catalog.view import View
+from kiromi.errors import (
+    BlobMissing,
+    ChecksumMismatch,
+    IntegrityError,
+    KiromiError,
+    StorageError,
+    StoreNotFound,
+    UnsupportedFormat,
+)
+from kiromi.ids import IdSource
+from kiromi.partition import Scheme
+from kiromi.session.epoch import claim_epoch
+from kiromi.session.lease import Lease
+from kiromi.session.location import Root
+from kiromi.session.lock import StoreLock
+from kiromi.session.pending import Pending, goal_of
+from kiromi.times import now_micros
+
+
+class Session:
+    """What one process holds of one tenant; shared by all its handles and threads."""
+
+    def __init__(self, root: Root, tenant: str, *, template: str | None, read_only: bool, durable: bool) -> None:
+        """``template`` is the scheme of a store that is to be created if there is none."""
+        self.root = root
+        self.tenant = tenant
+        self.read_only = read_only
+        self.durable = durable
+        self.blobs: Blobs = root.blobs(tenant, durable=durable)
+        self.catalog_path = root.catalog_path(tenant)
+        self.ids = IdSource()
+        self.pending = Pending()
+        self.schemes: dict[int, Scheme] = {}
+        self.active_scheme = 0
+        self.writer = threading.RLock()
+        """Held by the one thread that commits."""
+        self.queue: deque[Any] = deque()
+        """Requests that wait for a group commit."""
+        self.in_transaction = False
+        """Whether the thread that holds ``writer`` composes a transaction."""
+        self._template = template
+        self._publish = threading.Lock()
+        self._catalog: Catalog | None = None
+        self._meta: Meta | None = None
+        self._head: Head | None = None
+        self._view: View | None = None
+        self._prepare_folders()
+        self.lease = Lease(StoreLock(self.catalog_path.with_name(self._lock_name()), shared=read_only), self._take, self._give)
+
+    # -- what it shows ----------------------------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """The open catalog."""
+        assert self._catalog is not None
+        return self._catalog
+
+    @property
+    def meta(self) -> Meta:
+        """The store's identity."""
+        assert self._meta is not None
+        return self._meta
+
+    @property
+    def head(self) -> Head:
+        """The last committed operation."""
+        assert self._head is not None
+        return self._head
+
+    @property
+    def view(self) -> View:
+        """The published view; take it once per call."""
+        assert self._view is not None
+        return self._view
+
+    def live(self, memory_id: str) -> Row | None:
+        """Return a live memory's row, or None."""
+        return self.view.get(memory_id)
+
+    def find_key(self, namespace: str, key: str) -> str | None:
+        """Return the id of the live memory with that key; for the committing thread only."""
+        return self.catalog.find_key(namespace, key)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[tuple[View, duckdb.DuckDBPyConnection]]:
+        """Give a view and a cursor over the tables that both show the same commit, until the block ends."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.ExitStack() as held:
+                if not self.catalog.is_folded:
+                    held.enter_context(self.writer)
+                    self.fold()
+                held.enter_context(self._publish)
+                if not self.catalog.is_folded:
+                    # A commit slipped in between. Keep the writer out this time; never take it while holding publish.
+                    held.close()
+                    held.enter_context(self.writer)
+                    self.fold()
+                    held.enter_context(self._publish)
+                cursor = stack.enter_context(self.catalog.snapshot())
+                view = self.view
+            yield view, cursor
+
+    def read_blob(self, row: Row) -> bytes:
+        """Return the content of a version, checked against its SHA-256.
+
+        A blob may be on its way to another place: if it is not at its goal, the places where it may lie are tried, then the
+        goal is computed anew, until two full tries saw the same.
+
+        Raises:
+            BlobMissing: it is at none of them.
+            ChecksumMismatch: its bytes are not the stored ones.
+        """
+        tried: tuple[str, ...] | None = None
+        while True:
+            goal = goal_of(row.blob, (row.ext, row.size), self.view)
+            candidates = (str(goal), *self.pending.places.get(row.blob, ()))
+            for path in candidates:
+                data = self.blobs.read(path)
+                if data is not None:
+                    if hashlib.sha256(data).digest() != row.sha256:
+                        raise ChecksumMismatch(f"the blob {path} is not what was stored: its SHA-256 differs", id=row.id, path=path)
+                    return data
+            if candidates == tried:
+                raise BlobMissing(f"the blob {row.id}.{row.n} is not at {', '.join(candidates)}", id=row.id, path=candidates[0])
+            tried = candidates
+
+    def checked(self, row: Row, data: bytes | None) -> bytes:
+        """Return what a first read found if it is the version's content; else read it with every care.
+
+        Raises:
+            BlobMissing, ChecksumMismatch: as :meth:`read_blob` does.
+        """
+        if data is not None and hashlib.sha256(data).digest() == row.sha256:
+            return data
+        return self.read_blob(row)
+
+    # -- what commits use -------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Keep SQL readers from starting between a commit and the publication of its view."""
+        with self._publish:
+            yield
+
+    def publish(self, view: View, head: Head) -> None:
+        """Let readers see a commit."""
+        self._view, self._head = view, head
+
+    def settle(self, just_put: frozenset[BlobKey] = frozenset()) -> None:
+        """Bring every pending blob where it belongs; what fails stays pending and is tried again with the next commit."""
+        pending = self.pending
+        failures = self.blobs.settle(pending.settlements(self.view, just_put))
+        unsettled = {(failure.id, failure.n): failure.reason for failure in failures}
+        pending.settled.update(key for key in pending.unsettled if key not in unsettled)
+        pending.unsettled = unsettled
+
+    def sync_settled(self) -> None:
+        """Make settled blobs durable, so that their pending rows may go.
+
+        Raises:
+            StorageError: the sync failed, and so has the session.
+        """
+        if self.pending.settled:
+            with self.failing():
+                self.blobs.sync()
+            self.pending.mark_durable()
+
+    def fold(self) -> None:
+        """Move the journal into the tables; the caller holds ``writer``."""
+        if not self.read_only:
+            self.sync_settled()
+            with self.failing():
+                self.catalog.fold(self.pending.cleared)
+            self.pending.forget_cleared()
+
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """Run a step after whose failure this session must not go on: what is on disk is not known any more.
+
+        Raises:
+            StorageError: it failed; every later call raises the same until the store is closed and opened again.
+        """
+        try:
+            yield
+        except (duckdb.Error, StorageError) as error:
+            failure = StorageError(f"{error}; close the store and open it again to recover")
+            self.lease.refuse(failure)
+            raise failure from error
+
+    def reopen(self) -> None:
+        """Open the catalog anew after an error at COMMIT, to see whether the commit took place."""
+        with self.failing():
+            with contextlib.suppress(duckdb.Error):
+                self.catalog.close()
+            self._open_catalog()
+
+    # -- opening and letting go ---------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Settle, fold, close the catalog and give up the lock."""
+        self.lease.close()
+
+    def abandon(self) -> None:
+        """In a forked child: drop the lock's files, and keep the catalog from ever being closed here.
+
+        DuckDB would checkpoint the parent's file when its connection is destroyed.
+        """
+        if self._catalog is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._catalog))
+        self.lease.abandon()
+
+    def _lock_name(self) -> str:
+        return "lock" if self.catalog_path.name == "catalog.duckdb" else f"{self.catalog_path.stem}.lock"
+
+    def _prepare_folders(self) -> None:
+        if not self.catalog_path.exists():
+            if self._template is None or self.read_only:
+                raise self._not_found()
+            try:
+                self.catalog_path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageError(f"cannot make the folder {self.catalog_path.parent}: {error}") from error
+
+    def _not_found(self) -> StoreNotFound:
+        return StoreNotFound(
+            f"no store at {self.root.url} (tenant {self.tenant!r}): give scheme= to create one", root=self.root.url, tenant=self.tenant
+        )
+
+    def _take(self) -> None:
+        """Run with the lock newly held: open or create, catch up with what others wrote, recover."""
+        if isinstance(self.blobs, LocalBlobs):
+            self.blobs.forget_folders()
+        if self.read_only:
+            self._open_read_only()
+        else:
+            self._open_catalog()
+
+    def _give(self) -> None:
+        """Run before the lock goes to another process, or for good."""
+        if self._catalog is None:
+            return
+        try:
+            with self.writer:
+                if not self.read_only:
+                    self.settle()
+                    self.fold()
+        except KiromiError:
+            # Nothing is lost: what could not be settled or folded is durable as pending rows and journal, and whoever
+            # opens next recovers it. The failure itself was already noted by `failing`.
+            return
+        finally:
+            catalog, self._catalog = self._catalog, None
+            catalog.close()
+
+    def _open_catalog(self) -> None:
+        if not self.catalog_path.exists():
+            if self._template is None or self._meta is not None:
+                raise self._not_found()
+            self._refuse_lost_catalog()
+        catalog = Catalog.open(self.catalog_path)
+        try:
+            if catalog.meta() is None:
+                self._create(catalog)
+            self._adopt(catalog)
+        except BaseException:
+            self._catalog = None
+            catalog.close()
+            raise
+
+    def _open_read_only(self) -> None:
+        catalog = Catalog.open(self.catalog_path, read_only=True)
+        try:
+            if catalog.meta() is None or catalog.needs_recovery():
+                raise StorageError(
+                    f"the store {self.root.url} was not closed cleanly: open it once for writing to recover it", root=self.root.url
+                )
+            self._catalog = catalog
+            self._load(catalog)
+            places = catalog.pending_places()
+            self.pending = Pending()
+            self.pending.add(places, catalog.content_facts(places))
+        except BaseException:
+            self._catalog = None
+            catalog.close()
+            raise
+
+    def _refuse_lost_catalog(self) -> None:
+        if next(self.blobs.walk("data"), None) is not None:
+            raise IntegrityError(
+                f"{self.root.url} (tenant {self.tenant!r}) has memories under data/ but no catalog at {self.catalog_path}:"
+                f" give the catalog they belong to",
+                catalog=str(self.catalog_path),
+            )
+
+    def _create(self, catalog: Catalog) -> None:
+        if self._template is None:
+            raise self._not_found()
+        template = Scheme.parse(self._template).template
+        now = now_micros()
+        store_id, catalog_id = self.ids.make_many(2)
+        fold_case = isinstance(self.blobs, LocalBlobs) and self.blobs.folds_case()
+        catalog.create(Meta(store_id, catalog_id, self.tenant, fold_case, now), Head(0, now, genesis(store_id), 0), template)
+
+    def _adopt(self, catalog: Catalog) -> None:
+        meta = catalog.meta()
+        assert meta is not None
+        if self._meta is not None and meta.store_id != self._meta.store_id:
+            raise UnsupportedFormat(f"another store was put in place of {self.catalog_path} while this one was open")
+        if isinstance(self.blobs, ObjectBlobs):
+            claim_epoch(self.blobs, catalog, meta)
+        places = catalog.recover()
+        self._catalog = catalog
+        self._load(catalog)
+        self.pending = Pending()
+        self.pending.add(places, catalog.content_facts(places))
+        self._recover()
+
+    def _load(self, catalog: Catalog) -> None:
+        self._meta = catalog.meta()
+        head = catalog.head()
+        if self._view is None:
+            view = catalog.load_view()
+        elif self._view.seq == head.seq:
+            view = self._view
+        else:
+            view = self._view.advance(catalog.changes_since(self._view))
+        self.schemes = {number: Scheme.parse(template) for number, template in catalog.schemes().items()}
+        self.active_scheme = catalog.active_scheme()
+        self.publish(view, head)
+
+    def _recover(self) -> None:
+        """Settle what a killed process left behind, then empty ``staging/`` of what no row names."""
+        if self.pending.unsettled:
+            self.settle()
+        if self.blobs.has_staging:
+            named = {place for key in self.pending.unsettled for place in self.pending.places[key]}
+            self.blobs.remove([path for path, _ in self.blobs.walk("staging") if path not in named])
+        self.fold()
+
