@@ -122,21 +122,17 @@ class Catalog:
 
     def meta(self) -> Meta | None:
         """Return the store's identity, or None while it has none (creation was interrupted)."""
-        found = self._connection.execute(
-            "SELECT store_id, catalog_id, tenant, fold_case, epoch_us(created_at) FROM meta"
-        ).fetchone()
-        return None if found is None else Meta(*found)
+        query = "SELECT store_id, catalog_id, tenant, fold_case, epoch_us(created_at) FROM meta"
+        found = self._connection.execute(query).fetchall()
+        return Meta(*found[0]) if found else None
 
     def head(self) -> Head:
         """Return the last operation that is folded into the tables."""
-        found = self._connection.execute("SELECT head_seq, epoch_us(head_at), head_hash, head_entries FROM meta").fetchone()
-        assert found is not None
-        return Head(*found)
+        return Head(*self._row("SELECT head_seq, epoch_us(head_at), head_hash, head_entries FROM meta"))
 
     def epoch(self) -> tuple[int, str | None]:
         """Return the number and nonce of the last writing session that this catalog knows."""
-        found = self._connection.execute("SELECT epoch, epoch_nonce FROM meta").fetchone()
-        assert found is not None
+        found = self._row("SELECT epoch, epoch_nonce FROM meta")
         return found[0], found[1]
 
     def set_epoch(self, number: int, nonce: str) -> None:
@@ -150,8 +146,7 @@ class Catalog:
 
     def active_scheme(self) -> int:
         """Return the number of the scheme that new memories follow."""
-        found = self._connection.execute("SELECT scheme FROM scheme_events ORDER BY seq DESC LIMIT 1").fetchone()
-        assert found is not None
+        found = self._row("SELECT scheme FROM scheme_events ORDER BY seq DESC LIMIT 1")
         return int(found[0])
 
     # -- commits ----------------------------------------------------------------------------------------------------
@@ -197,7 +192,7 @@ class Catalog:
 
     def needs_recovery(self) -> bool:
         """Whether a killed process left commits in the journal."""
-        return self._connection.execute("SELECT count(*) FROM journal").fetchone() != (0,)
+        return self._row("SELECT count(*) FROM journal") != (0,)
 
     def recover(self) -> dict[BlobKey, tuple[str, ...]]:
         """Fold what a killed process left in the journal; return all pending blobs with their places."""
@@ -286,8 +281,8 @@ class Catalog:
         """Return the id of the live memory with that key; for the committing thread only."""
         if (namespace, key) in self.recent_keys:
             return self.recent_keys[namespace, key]
-        found = self._writer.execute("SELECT id FROM memories WHERE key = ? AND namespace = ?", [key, namespace]).fetchone()
-        return None if found is None else str(found[0])
+        found = self._writer.execute("SELECT id FROM memories WHERE key = ? AND namespace = ?", [key, namespace]).fetchall()
+        return str(found[0][0]) if found else None
 
     def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Return the ids of the live memories with those (namespace, key) pairs; for the committing thread only."""
@@ -314,6 +309,11 @@ class Catalog:
             yield cursor
         finally:
             cursor.close()
+
+    def _row(self, query: str) -> tuple[Any, ...]:
+        # Fetched whole: a result that is not read to its end blocks the connection.
+        row: tuple[Any, ...] = self._connection.execute(query).fetchall()[0]
+        return row
 
     def load_view(self) -> View:
         """Read all live rows into a view."""

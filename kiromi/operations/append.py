@@ -158,8 +158,8 @@ def _check_id_free(caller: Caller, operation: Operation, ids: list[str]) -> None
 
 def _deleted_id(caller: Caller, ids: list[str]) -> str | None:
     with caller.session.snapshot() as (_, cursor):
-        found = cursor.execute("SELECT id FROM history WHERE id IN (SELECT unnest(?)) LIMIT 1", [ids]).fetchone()
-    return None if found is None else str(found[0])
+        found = cursor.execute("SELECT id FROM history WHERE id IN (SELECT unnest(?)) LIMIT 1", [ids]).fetchall()
+    return str(found[0][0]) if found else None
 
 
 def _check_keys_free(caller: Caller, operation: Operation, drafts: list[Draft]) -> None:

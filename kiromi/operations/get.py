@@ -68,10 +68,11 @@ def missing(caller: Caller, memory_id: str) -> MemoryNotFound:
         is_former = caller.scope.condition(cursor, caller.session.schemes, "history")
         found = cursor.execute(
             f"SELECT max(m.end_seq) FROM history m WHERE m.id = ? AND ({is_former.sql})", [memory_id, *is_former.parameters]
-        ).fetchone()
-    if found is None or found[0] is None or caller.session.live(memory_id) is not None:
+        ).fetchall()
+    seq = found[0][0]
+    if seq is None or caller.session.live(memory_id) is not None:
         return MemoryNotFound(f"no memory {memory_id} here", id=memory_id)
-    return MemoryDeleted(f"memory {memory_id} was deleted at seq {found[0]}: undelete brings it back", id=memory_id, seq=found[0])
+    return MemoryDeleted(f"memory {memory_id} was deleted at seq {seq}: undelete brings it back", id=memory_id, seq=seq)
 
 
 def _id_of(caller: Caller, key: str, namespace: str) -> str:

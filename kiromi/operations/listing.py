@@ -89,8 +89,8 @@ def count(caller: Caller, within: Mapping[str, Any] | None, where: Any) -> int:
     selection = Selection.of(caller, within, where)
     with caller.session.snapshot() as (_, connection):
         condition = selection.condition(connection)
-        found = connection.execute(f"SELECT count(*) {_FROM} WHERE {condition.sql}", condition.parameters).fetchone()
-    return int(found[0]) if found else 0
+        found = connection.execute(f"SELECT count(*) {_FROM} WHERE {condition.sql}", condition.parameters).fetchall()
+    return int(found[0][0])
 
 
 def list_ids(caller: Caller, within: Mapping[str, Any] | None, where: Any) -> list[str]:

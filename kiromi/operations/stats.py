@@ -25,8 +25,7 @@ def stats(caller: Caller) -> StoreStats:
         raise InvalidInput("stats are about the whole tenant: ask an unscoped handle")
     session = caller.session
     with session.snapshot() as (view, cursor):
-        counts = cursor.execute(_COUNTS, [now_micros()]).fetchone()
-        assert counts is not None
+        counts = cursor.execute(_COUNTS, [now_micros()]).fetchall()[0]
         pending = len(session.pending.unsettled)
     memories, expired, history, contents, size, attic, partitions, entries = counts
     return StoreStats(

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -202,18 +201,19 @@ def _is_unicode(text: str) -> bool:
 
 
 def _write_memory(folder: Path, memory: Memory, renamed: list[Renamed]) -> str:
-    own_name = f"{memory.id}.{extension(memory.media_type)}"
-    file = own_name if memory.key is None else memory.key
+    ending = extension(memory.media_type)
+    file = f"{memory.id}.{ending}" if memory.key is None else memory.key
     problem = _why_no_path(file) or _write_new(folder / file, memory.data)
     if problem is None:
         return file
-    for attempt in count():
-        # Cut short of what filesystems allow; the id tells names apart that the cut makes alike.
-        safe = f"{quote(file, safe='').replace('.', '%2E')[:120]}.{attempt or ''}{memory.id}.{own_name[27:]}"
-        if _write_new(folder / safe, memory.data) is None:
-            renamed.append(Renamed(memory.id, memory.key or "", safe, problem))
-            return safe
-    raise AssertionError("count() does not end")
+    # Cut short of what filesystems allow; the id tells names apart that the cut makes alike.
+    start = quote(file, safe="").replace(".", "%2E")[:120]
+    safe, attempt = f"{start}.{memory.id}.{ending}", 0
+    while _write_new(folder / safe, memory.data):
+        attempt += 1
+        safe = f"{start}.{memory.id}.{attempt}.{ending}"
+    renamed.append(Renamed(memory.id, file, safe, problem))
+    return safe
 
 
 def _write_new(path: Path, data: bytes) -> str | None:

@@ -185,10 +185,10 @@ def test_safe_names_that_are_taken_too_are_counted_on(tmp_path: Path) -> None:
     bad = simple("bad", 3, key="../x")
     safe = f"%2E%2E%2Fx.{bad.id}.md"
     report = write_markdown(
-        [simple("a", 1, key=safe), simple("b", 2, key=f"%2E%2E%2Fx.1{bad.id}.md"), bad], tmp_path / "o"
+        [simple("a", 1, key=safe), simple("b", 2, key=f"%2E%2E%2Fx.{bad.id}.1.md"), bad], tmp_path / "o"
     )
     [renamed] = report.renamed
-    assert renamed.file == f"%2E%2E%2Fx.2{bad.id}.md"
+    assert renamed.file == f"%2E%2E%2Fx.{bad.id}.2.md"
     assert (tmp_path / "o" / safe).read_text() == "a"
 
 

@@ -147,10 +147,10 @@ def test_a_column_wins_over_a_folder_of_its_name(tmp_path: Path) -> None:
 
 def partitioned(tmp_path: Path) -> Path:
     out = tmp_path / "out"
-    values: list[dict[str, str | None]] = [
-        *[{"user": "a/b", "kind": "semantic"}, {"user": "é=%", "kind": "semantic"}, {"user": None, "kind": "x"}]
+    values = [("a/b", "semantic"), ("é=%", "semantic"), (None, "x")]
+    memories = [
+        simple(f"{i}", i, partition={"user": user, "kind": kind}, kind=kind) for i, (user, kind) in enumerate(values)
     ]
-    memories = [simple(f"{i}", i, partition=value, kind=value["kind"]) for i, value in enumerate(values)]
     report = write_parquet(memories, out, partitioned=True)
     assert report.count == 3
     return out
@@ -178,26 +178,27 @@ def test_a_memory_without_partition_lies_at_the_top(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("in_folders", [False, True])
-def test_row_groups_are_bounded_by_bytes_and_input_is_taken_as_needed(
+def test_row_groups_are_bounded_by_bytes_and_written_as_they_fill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_folders: bool
 ) -> None:
     monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 3_000)
-    taken = []
+    written: list[int] = []
 
     def memories() -> Iterator[Memory]:
         for i in range(7):
-            taken.append(i)
+            written.append(sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()))
             yield simple(b"x" * (5_000 if i == 3 else 700), i)
 
     report = write_parquet(memories(), tmp_path / "out", partitioned=in_folders)
     assert (report.count, report.size_bytes) == (7, 6 * 700 + 5_000)
     files = sorted((tmp_path / "out").iterdir()) if in_folders else [tmp_path / "out"]
-    groups = []
+    groups: list[int] = []
     for file in files:
         with pq.ParquetFile(file) as opened:
             groups += [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
     assert groups == [2, 1, 1, 2, 1]
     assert len(list(read_parquet(tmp_path / "out"))) == 7
+    assert len(set(written)) > 2
 
 
 def test_a_file_that_fails_half_way_is_not_there(tmp_path: Path) -> None:
