@@ -39,8 +39,8 @@ def format_id(number: int) -> str:
 class IdSource:
     """Makes ids; safe to use from many threads.
 
-    Within one millisecond the random part counts up by one (the ULID spec's monotonic mode), so that the order of ids is
-    the order of making even when the clock stands still or steps back.
+    Within one millisecond the random part counts up by one (the ULID spec's monotonic mode), so that the order of ids
+    is the order of making even when the clock stands still or steps back.
     """
 
     def __init__(self) -> None:

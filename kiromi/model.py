@@ -110,7 +110,9 @@ class Memory(MemoryInfo):
         try:
             return self.data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise InvalidInput(f"memory {self.id} ({self.media_type}) is not UTF-8 text; read .data", id=self.id) from error
+            raise InvalidInput(
+                f"memory {self.id} ({self.media_type}) is not UTF-8 text; read .data", id=self.id
+            ) from error
 
     def info(self) -> MemoryInfo:
         """Return the same without the content."""

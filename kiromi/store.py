@@ -1,5 +1,6 @@
 """The facade: a handle on one tenant of a store. Composes operations and holds no logic of its own."""
 
+import builtins
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ from kiromi.operations import update as _update
 from kiromi.operations import verify as _verify
 from kiromi.operations.caller import Caller, Guard
 from kiromi.operations.opening import Durability, check_actor, open_caller
+from kiromi.operations.present import info_of
 from kiromi.session.commit import transaction as _transaction
 from kiromi.session.operation import Context, Operation
 from kiromi.session.registry import release
@@ -74,10 +76,10 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
             needed for object stores, optional for local roots.
         read_only: refuse every write. Several processes can read one store at the same time.
         wait: seconds to wait for another process to hand the store over, at opening and later.
-        durability: ``"sync"``: what is acknowledged survives a power loss. ``"relaxed"``: it survives a kill of the process;
-            blobs are not synced.
-        guards: functions from :class:`Draft` to :class:`Draft` that may change a memory before it is stored, or raise to refuse
-            it: run by append, put, update and import. For update they run while other writers wait.
+        durability: ``"sync"``: what is acknowledged survives a power loss. ``"relaxed"``: it survives a kill of the
+            process; blobs are not synced.
+        guards: functions from :class:`Draft` to :class:`Draft` that may change a memory before it is stored, or raise
+            to refuse it: run by append, put, update and import. For update they run while other writers wait.
 
     Raises:
         StoreNotFound: there is no store and no scheme was given.
@@ -117,7 +119,9 @@ class Store:
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -152,8 +156,8 @@ class Store:
         """Store many new memories; each batch is one operation, all or nothing, durable when it is reported.
 
         Args:
-            records: mappings with the fields of :meth:`append`, drafts, or Arrow data with such columns. Read lazily: memory
-                use does not grow with their number.
+            records: mappings with the fields of :meth:`append`, drafts, or Arrow data with such columns. Read lazily:
+                memory use does not grow with their number.
             batch_size: memories per batch; a batch also ends at 64 MiB of content.
             on_batch: called after each batch with its seq and ids.
 
@@ -164,17 +168,27 @@ class Store:
         with self._call() as caller:
             return _append.append_many(caller, records, batch_size=batch_size, on_batch=on_batch)
 
-    def put(self, content: str | bytes, partition: Mapping[str, Any] | None = None, *, key: str, namespace: str = "", **fields: Any) -> Memory:
+    def put(
+        self,
+        content: str | bytes,
+        partition: Mapping[str, Any] | None = None,
+        *,
+        key: str,
+        namespace: str = "",
+        **fields: Any,
+    ) -> Memory:
         """Store a memory under a key: a new one, or the next version of the live memory with that key and namespace.
 
-        What is not given is reset to its default, so that the result depends on this call alone; id and ``created_at`` stay. If
-        nothing changes, no version is made.
+        What is not given is reset to its default, so that the result depends on this call alone; id and
+        ``created_at`` stay. If nothing changes, no version is made.
 
         Raises:
             InvalidInput: a field is refused.
         """
         with self._call() as caller:
-            return _append.put(caller, {"content": content, "partition": partition, "key": key, "namespace": namespace, **fields})
+            return _append.put(
+                caller, {"content": content, "partition": partition, "key": key, "namespace": namespace, **fields}
+            )
 
     def update(self, id: str, *, expected_version: int | None = None, **fields: Any) -> Memory:  # noqa: A002
         """Make the next version of a memory. What is not given stays.
@@ -182,8 +196,8 @@ class Store:
         Args:
             id: the memory.
             expected_version: refuse if the memory has another version and is not already as wished.
-            fields: as for :meth:`append`, but not ``id`` and ``created_at``. ``attributes`` are merged: None removes one.
-                ``None`` clears any other field.
+            fields: as for :meth:`append`, but not ``id`` and ``created_at``. ``attributes`` are merged: None removes
+                one. ``None`` clears any other field.
 
         Raises:
             MemoryNotFound: it is not there.
@@ -238,12 +252,16 @@ class Store:
                 yield Transaction(caller, operation)
 
     @contextlib.contextmanager
-    def context(self, *, actor: str | None = None, run_id: str | None = None, reason: str | None = None) -> Iterator[None]:
-        """Record who writes, in which run and why, for all writes of this thread or task within the block; blocks nest."""
+    def context(
+        self, *, actor: str | None = None, run_id: str | None = None, reason: str | None = None
+    ) -> Iterator[None]:
+        """Record who writes, in which run and why, for all writes of this thread or task in the block; blocks nest."""
         if actor is not None:
             check_actor(actor)
         given = {"actor": actor, "run_id": run_id, "reason": reason}
-        token = _context.set({**(_context.get() or {}), **{name: value for name, value in given.items() if value is not None}})
+        token = _context.set(
+            {**(_context.get() or {}), **{name: value for name, value in given.items() if value is not None}}
+        )
         try:
             yield
         finally:
@@ -307,12 +325,13 @@ class Store:
             limit: items per page, 1 to 10,000.
             cursor: ``next_cursor`` of the page before; the other arguments must be the same.
 
-        Going on by cursor returns every memory that is unchanged throughout exactly once, whatever is written meanwhile.
+        Going on by cursor returns every memory that is unchanged throughout exactly once, whatever is written
+        meanwhile.
         """
         with self._call() as caller:
             return _listing.list_memories(caller, within, where, order_by, limit, cursor)
 
-    def history(self, id: str) -> "list[Version]":  # noqa: A002
+    def history(self, id: str) -> builtins.list[Version]:  # noqa: A002
         """Return every version of a memory, live or deleted, newest first.
 
         Raises:
@@ -321,8 +340,10 @@ class Store:
         with self._call() as caller:
             return _history.history(caller, id)
 
-    def partitions(self, within: Mapping[str, Any] | None = None, *, depth: int | None = None) -> "list[PartitionInfo]":
-        """Return the partition tree with counts and sizes, cut at ``depth`` levels (None: whole paths), in path order."""
+    def partitions(
+        self, within: Mapping[str, Any] | None = None, *, depth: int | None = None
+    ) -> builtins.list[PartitionInfo]:
+        """Return the partitions in path order with counts and sizes, cut at ``depth`` levels (None: whole paths)."""
         with self._call() as caller:
             return _partitions.partitions(caller, within, depth)
 
@@ -333,7 +354,7 @@ class Store:
         """
         return _history.changes(self._caller(), since)
 
-    def audit(self, since: int = 0, *, id: str | None = None, limit: int | None = None) -> "list[AuditEntry]":  # noqa: A002
+    def audit(self, since: int = 0, *, id: str | None = None, limit: int | None = None) -> builtins.list[AuditEntry]:  # noqa: A002
         """Return audit entries after a seq, oldest first, of one memory if ``id`` is given, at most ``limit``."""
         with self._call() as caller:
             return _history.audit(caller, since, id, limit)
@@ -374,8 +395,9 @@ class Store:
     def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pa.Table:
         """Run one SELECT over the documented views and return its result.
 
-        The views: ``memories``, ``history``, ``contents``, ``audit_log``, ``schemes``, ``partitions``. Nothing else can be read:
-        no files, no network, no other tables; nothing can be written. A scoped handle's views hold its scope only.
+        The views: ``memories``, ``history``, ``contents``, ``audit_log``, ``schemes``, ``partitions``. Nothing else
+        can be read: no files, no network, no other tables; nothing can be written. A scoped handle's views hold its
+        scope only.
 
         Raises:
             InvalidInput: it is not exactly one SELECT over these views, or DuckDB refuses it.
@@ -429,7 +451,9 @@ class Store:
         if not given:
             return self._base
         base = self._base.context
-        return replace(self._base, context=Context(given.get("actor") or base.actor, given.get("run_id"), given.get("reason")))
+        return replace(
+            self._base, context=Context(given.get("actor") or base.actor, given.get("run_id"), given.get("reason"))
+        )
 
     @contextlib.contextmanager
     def _call(self) -> Iterator[Caller]:
@@ -455,7 +479,15 @@ class Transaction:
         draft = _append.draft_of(self._caller, {"content": content, "partition": partition, **fields})
         return self._info(_append.plan_append(self._caller, self._operation, draft))
 
-    def put(self, content: str | bytes, partition: Mapping[str, Any] | None = None, *, key: str, namespace: str = "", **fields: Any) -> MemoryInfo:
+    def put(
+        self,
+        content: str | bytes,
+        partition: Mapping[str, Any] | None = None,
+        *,
+        key: str,
+        namespace: str = "",
+        **fields: Any,
+    ) -> MemoryInfo:
         """Store a memory under its key; see :meth:`Store.put`."""
         record = {"content": content, "partition": partition, "key": key, "namespace": namespace, **fields}
         return self._info(_append.plan_put(self._caller, self._operation, _append.draft_of(self._caller, record)))
@@ -485,4 +517,4 @@ class Transaction:
         return self._info(row)
 
     def _info(self, row: Any, *, is_live: bool = True) -> MemoryInfo:
-        return _delete.info_of(row, self._caller.session.schemes, is_live=is_live)
+        return info_of(row, self._caller.session.schemes, is_live=is_live)

@@ -1,7 +1,7 @@
 """The contract of a blob backend: what the write protocol needs of a filesystem, and nothing more.
 
-Paths are relative to the tenant's folder, with ``/``. A backend keeps no state that matters: what it is told comes from the
-catalog. Every backend passes ``tests/blobs/contract.py``.
+Paths are relative to the tenant's folder, with ``/``. A backend keeps no state that matters: what it is told comes
+from the catalog. Every backend passes ``tests/blobs/contract.py``.
 """
 
 from abc import ABC, abstractmethod

@@ -139,7 +139,9 @@ class LocalBlobs(Blobs):
                 self._known_folders.discard(folder)
                 self._make_folder(folder)
                 if not self._bring(others, goal, vacated):
-                    raise FileNotFoundError(f"blob {settlement.id}.{settlement.n} is nowhere; looked at {goal}, {', '.join(others)}")
+                    raise FileNotFoundError(
+                        f"blob {settlement.id}.{settlement.n} is nowhere; looked at {goal}, {', '.join(others)}"
+                    )
         for place in others:
             self._unlink(place, vacated)
 
@@ -160,7 +162,7 @@ class LocalBlobs(Blobs):
         return True
 
     def _copy(self, source: str, goal: str) -> None:
-        # A folder may be a mount of its own. The copy waits beside the goal under a name that `walk` reports as an orphan.
+        # A folder may be a mount of its own. The copy waits beside the goal under a name that `verify` reports.
         partial = f"{self._prefix}{goal}.partial"
         shutil.copyfile(self._prefix + source, partial)
         with open(partial, "rb") as file:

@@ -1,8 +1,8 @@
 """Blobs on any fsspec filesystem without atomic rename, such as S3 or ``memory://``.
 
 New bytes are put straight to their final name (an intent was committed before); a move is copy, check, delete. A put or
-copy whose answer was lost is recognised by the size of what lies at the goal: names are unique to their bytes. A listing is
-never taken as proof of what is there.
+copy whose answer was lost is recognised by the size of what lies at the goal: names are unique to their bytes. A
+listing is never taken as proof of what is there.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,7 +98,7 @@ class ObjectBlobs(Blobs):
     def _settle_one(self, settlement: Settlement) -> Unsettled | None:
         try:
             self._bring(settlement)
-        except Exception as error:  # whatever the driver raises: the blob stays pending and is tried again
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises: it is tried again later
             return Unsettled(settlement.id, settlement.n, str(error))
         return None
 
@@ -108,7 +108,9 @@ class ObjectBlobs(Blobs):
         if goal is not None and not (settlement.is_put or self._size(goal) == settlement.size):
             source = next((place for place in others if self._size(place) == settlement.size), None)
             if source is None:
-                raise FileNotFoundError(f"blob {settlement.id}.{settlement.n} is nowhere; looked at {goal}, {', '.join(others)}")
+                raise FileNotFoundError(
+                    f"blob {settlement.id}.{settlement.n} is nowhere; looked at {goal}, {', '.join(others)}"
+                )
             self.filesystem.cp_file(self._full(source), self._full(goal))
             if self._size(goal) != settlement.size:
                 raise OSError(f"the copy of {source} to {goal} is not whole")

@@ -1,8 +1,9 @@
 """The audit chain: each entry's hash covers the entry and the hash before it.
 
-``digest = H(salt ‖ [memory id, detail, run id, reason])`` and ``hash = H(previous ‖ [seq, i, at, actor, op] ‖ digest)``, with
-H = SHA-256 and the lists as compact JSON. The chain covers the digest, not what went into it, so an erasure can drop id,
-detail, reason and salt and the chain still holds; without the 128-bit salt the dropped text cannot be guessed from the digest.
+``digest = H(salt ‖ [memory id, detail, run id, reason])`` and ``hash = H(previous ‖ [seq, i, at, actor, op] ‖
+digest)``, with H = SHA-256 and the lists as compact JSON. The chain covers the digest, not what went into it, so an
+erasure can drop id, detail, reason and salt and the chain still holds; without the 128-bit salt the dropped text
+cannot be guessed from the digest.
 """
 
 import hashlib
@@ -18,7 +19,9 @@ def genesis(store_id: str) -> bytes:
     return hashlib.sha256(f"kiromi audit chain of {store_id}".encode()).digest()
 
 
-def entry_digest(salt: bytes, memory_id: str | None, detail: str | None, run_id: str | None, reason: str | None) -> bytes:
+def entry_digest(
+    salt: bytes, memory_id: str | None, detail: str | None, run_id: str | None, reason: str | None
+) -> bytes:
     """Return the digest of what an erasure may drop."""
     return hashlib.sha256(salt + _compact([memory_id, detail, run_id, reason])).digest()
 

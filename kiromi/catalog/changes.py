@@ -1,7 +1,7 @@
-"""What one commit changes in the catalog, as a value: built by operations, journaled, folded into tables, published to readers.
+"""What one commit changes in the catalog, as a value.
 
-A commit holds one operation, several that were combined (group commit), or one batch of a bulk operation. The same value
-serves four readers: the journal (as one JSON line), the tables (as Arrow), the published view, and settle.
+A commit holds one operation, several that were combined (group commit), or one batch of a bulk operation. The same
+value serves four readers: the journal (as one JSON line), the tables (as Arrow), the published view, and settle.
 """
 
 import json
@@ -80,7 +80,7 @@ def from_journal(entry: str) -> Changes:
         head=Head(seq, at, bytes.fromhex(digest), entries),
         live={memory_id: _row_in(row) if row else None for memory_id, row in document["live"]},
         closed=[(_row_in(row), end_seq) for row, end_seq in document["closed"]],
-        contents=[ContentRow(*content[:-1], bytes.fromhex(content[-1])) for content in document["contents"]],
+        contents=[ContentRow._make([*content[:-1], bytes.fromhex(content[-1])]) for content in document["contents"]],
         audit=[_audit_in(entry) for entry in document["audit"]],
         places={(memory_id, n): tuple(places) for memory_id, n, places in document["places"]},
     )
@@ -117,4 +117,4 @@ def _row_in(values: list[Any]) -> Row:
 
 def _audit_in(values: list[Any]) -> AuditRow:
     *facts, salt, digest, entry_hash = values
-    return AuditRow(*facts, bytes.fromhex(salt), bytes.fromhex(digest), bytes.fromhex(entry_hash))
+    return AuditRow._make([*facts, *(bytes.fromhex(value) for value in (salt, digest, entry_hash))])

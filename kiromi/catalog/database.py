@@ -1,9 +1,9 @@
 """The catalog file of one tenant: opening it safely, committing to it, and reading from it.
 
-A commit is durable when it returns. Small commits are one line in ``journal`` (one statement instead of six: 0.9 ms instead
-of 3.5 ms) and are folded into the tables in bulk before anything reads the tables; large ones go to the tables at once.
-Nothing here opens the file by any other way than DuckDB while it is open: closing any descriptor of it would drop DuckDB's
-own POSIX lock.
+A commit is durable when it returns. Small commits are one line in ``journal`` (one statement instead of six: 0.9 ms
+instead of 3.5 ms) and are folded into the tables in bulk before anything reads the tables; large ones go to the
+tables at once. Nothing here opens the file by any other way than DuckDB while it is open: closing any descriptor of
+it would drop DuckDB's own POSIX lock.
 """
 
 import os
@@ -21,11 +21,12 @@ from kiromi.catalog.changes import BlobKey, Changes, Head, combine, from_journal
 from kiromi.catalog.migrations import apply_migrations, known_migrations, missing_migrations
 from kiromi.catalog.rows import (
     AUDIT_SCHEMA,
+    CLOSED_ROWS,
     CONTENT_SCHEMA,
     HISTORY_SCHEMA,
+    LIVE_ROWS,
     MEMORY_SCHEMA,
     PENDING_SCHEMA,
-    ROW_SELECT,
     Row,
     to_rows,
     to_table,
@@ -77,7 +78,9 @@ class Catalog:
         try:
             missing = missing_migrations(connection, known)
             if missing and read_only:
-                raise UnsupportedFormat(f"the catalog {path} is of an older format: open it once for writing to upgrade it")
+                raise UnsupportedFormat(
+                    f"the catalog {path} is of an older format: open it once for writing to upgrade it"
+                )
             if missing and len(missing) < len(known):
                 connection.close()
                 copy = path.with_name(f"{path.name}.before-{missing[0].number:04}")
@@ -114,7 +117,8 @@ class Catalog:
         """Fill the tables of a new store: its identity, its first scheme, and an empty audit chain."""
         with self.transaction() as cursor:
             cursor.execute(
-                "INSERT INTO meta VALUES (1, ?, ?, ?, ?, make_timestamptz(?), ?, make_timestamptz(?), ?, ?, 0, 0, NULL)",
+                "INSERT INTO meta VALUES"
+                " (1, ?, ?, ?, ?, make_timestamptz(?), ?, make_timestamptz(?), ?, ?, 0, 0, NULL)",
                 [meta.store_id, meta.catalog_id, meta.tenant, meta.fold_case, meta.created_at, *_head_values(head)],
             )
             cursor.execute("INSERT INTO schemes VALUES (1, ?, make_timestamptz(?))", [template, meta.created_at])
@@ -254,9 +258,9 @@ class Catalog:
         self.recent_keys = {}
 
     def _remember_keys(self, changes: Changes) -> None:
-        for row, _ in changes.closed:
-            if row.key is not None:
-                self.recent_keys[row.namespace, row.key] = None
+        for former, _ in changes.closed:
+            if former.key is not None:
+                self.recent_keys[former.namespace, former.key] = None
         for row in changes.live.values():
             if row is not None and row.key is not None:
                 self.recent_keys[row.namespace, row.key] = row.id
@@ -281,7 +285,9 @@ class Catalog:
         """Return the id of the live memory with that key; for the committing thread only."""
         if (namespace, key) in self.recent_keys:
             return self.recent_keys[namespace, key]
-        found = self._writer.execute("SELECT id FROM memories WHERE key = ? AND namespace = ?", [key, namespace]).fetchall()
+        found = self._writer.execute(
+            "SELECT id FROM memories WHERE key = ? AND namespace = ?", [key, namespace]
+        ).fetchall()
         return str(found[0][0]) if found else None
 
     def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -317,17 +323,18 @@ class Catalog:
 
     def load_view(self) -> View:
         """Read all live rows into a view."""
-        table = self._connection.sql(f"SELECT {ROW_SELECT} FROM memories m JOIN contents c USING (id, n)").to_arrow_table()
+        table = self._connection.sql(LIVE_ROWS).to_arrow_table()
         return View.of(self.head().seq, table)
 
     def changes_since(self, view: View) -> Changes:
         """Return what happened to the live rows since a view, for catching up after another process wrote."""
         head = self.head()
         changed = self._connection.sql(
-            f"SELECT {ROW_SELECT} FROM memories m JOIN contents c USING (id, n) WHERE m.begin_seq > ?", params=[view.seq]
+            f"{LIVE_ROWS} WHERE m.begin_seq > ?",
+            params=[view.seq],
         ).to_arrow_table()
         closed = self._connection.sql(
-            f"SELECT {ROW_SELECT} FROM history m JOIN contents c USING (id, n) WHERE m.end_seq > ? AND m.begin_seq <= ?",
+            f"{CLOSED_ROWS} WHERE m.end_seq > ? AND m.begin_seq <= ?",
             params=[view.seq, view.seq],
         ).to_arrow_table()
         ended = to_rows(closed)
@@ -375,7 +382,9 @@ def _delete_pending(cursor: duckdb.DuckDBPyConnection, keys: set[BlobKey], *, ev
         cursor.execute("DELETE FROM pending")
         return
     table = pa.table({"id": [key[0] for key in keys], "n": pa.array([key[1] for key in keys], pa.int32())})
-    _with_table(cursor, table, "DELETE FROM pending USING incoming WHERE pending.id = incoming.id AND pending.n = incoming.n")
+    _with_table(
+        cursor, table, "DELETE FROM pending USING incoming WHERE pending.id = incoming.id AND pending.n = incoming.n"
+    )
 
 
 def _with_table(cursor: duckdb.DuckDBPyConnection, table: pa.Table, statement: str) -> list[Any]:

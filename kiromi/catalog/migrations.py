@@ -1,8 +1,8 @@
 """Numbered, checksummed schema migrations of the catalog file.
 
-Each ``schema/NNNN_name.sql`` is applied once, in order, in one transaction that also records its number and SHA-256. A file
-with a number this kiromi does not know was written by a newer one and is refused; a recorded migration whose text differs
-from ours means the program or the file was tampered with.
+Each ``schema/NNNN_name.sql`` is applied once, in order, in one transaction that also records its number and SHA-256.
+A file with a number this kiromi does not know was written by a newer one and is refused; a recorded migration whose
+text differs from ours means the program or the file was tampered with.
 """
 
 import hashlib
@@ -42,7 +42,8 @@ def missing_migrations(connection: duckdb.DuckDBPyConnection, known: tuple[Migra
     """Return those of the known migrations that the file lacks.
 
     Raises:
-        UnsupportedFormat: the file holds other tables, is of a newer format, or a recorded migration has another checksum.
+        UnsupportedFormat: the file holds other tables, is of a newer format, or a recorded migration has another
+        checksum.
     """
     tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if "schema_migrations" not in tables:
@@ -60,21 +61,24 @@ def missing_migrations(connection: duckdb.DuckDBPyConnection, known: tuple[Migra
         )
     for number, checksum in applied.items():
         if by_number[number].sha256 != checksum:
-            raise UnsupportedFormat(f"migration {number} of the catalog has another checksum than this kiromi's", format=number)
+            raise UnsupportedFormat(
+                f"migration {number} of the catalog has another checksum than this kiromi's", format=number
+            )
     return tuple(migration for migration in known if migration.number not in applied)
 
 
 def apply_migrations(connection: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...]) -> None:
-    """Apply each migration in a transaction of its own, then checkpoint: replaying DDL from a WAL has failed in the past."""
+    """Apply each migration in a transaction of its own; then checkpoint, since replaying DDL has failed in the past."""
     for migration in migrations:
         connection.begin()
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migrations"
-            " (number INTEGER NOT NULL, name VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, applied_at TIMESTAMPTZ NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER NOT NULL, name VARCHAR NOT NULL,"
+            " sha256 VARCHAR NOT NULL, applied_at TIMESTAMPTZ NOT NULL)"
         )
         connection.execute(migration.sql)
         connection.execute(
-            "INSERT INTO schema_migrations VALUES (?, ?, ?, now())", [migration.number, migration.name, migration.sha256]
+            "INSERT INTO schema_migrations VALUES (?, ?, ?, now())",
+            [migration.number, migration.name, migration.sha256],
         )
         connection.commit()
     if migrations:

@@ -13,7 +13,7 @@ _TIME = pa.timestamp("us", "UTC")
 
 
 class Row(NamedTuple):
-    """One version of a memory: a row of ``memories`` or ``history``, then the facts of its content from ``contents``."""
+    """One version of a memory: a row of ``memories`` or ``history``, then its content's facts from ``contents``."""
 
     id: str
     version: int
@@ -130,11 +130,11 @@ AUDIT_SCHEMA = pa.schema(
 )
 PENDING_SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int32()), ("places", pa.list_(pa.string()))])
 
-ROW_SELECT = (
-    ", ".join(f"m.{name}" for name in MEMORY_SCHEMA.names)
-    + ", c.ext, c.media_type, c.size, c.sha256"
-)
-"""The columns of :class:`Row` for a query over ``memories m`` (or ``history m``) joined with ``contents c``."""
+_ROW_COLUMNS = ", ".join(f"m.{name}" for name in MEMORY_SCHEMA.names) + ", c.ext, c.media_type, c.size, c.sha256"
+LIVE_ROWS = f"SELECT {_ROW_COLUMNS} FROM memories m JOIN contents c USING (id, n)"
+"""The query for live rows in the order of :class:`Row`; a WHERE clause may follow."""
+CLOSED_ROWS = f"SELECT {_ROW_COLUMNS} FROM history m JOIN contents c USING (id, n)"
+"""The same for closed rows."""
 
 
 def to_table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:

@@ -1,9 +1,9 @@
 """What readers see of a tenant: one immutable view per commit, sharing all that did not change.
 
-A view is a stack of sorted segments (Arrow columns with their ids as one byte matrix) under a delta of recent rows. Views
-share segments and delta: an entry of the delta carries the seq from which it holds, and a view reads only up to its own
-seq, so publishing costs what the commit changed and never a copy. Every now and then the delta becomes a segment, and
-small segments are merged, so a lookup touches one dict and a handful of segments.
+A view is a stack of sorted segments (Arrow columns with their ids as one byte matrix) under a delta of recent rows.
+Views share segments and delta: an entry of the delta carries the seq from which it holds, and a view reads only up to
+its own seq, so publishing costs what the commit changed and never a copy. Every now and then the delta becomes a
+segment, and small segments are merged, so a lookup touches one dict and a handful of segments.
 """
 
 from collections.abc import Iterable, Iterator
@@ -45,7 +45,9 @@ class View:
 
     __slots__ = ("_delta", "_segments", "count", "seq")
 
-    def __init__(self, seq: int, count: int, segments: tuple[_Segment, ...], delta: dict[str, list[tuple[int, Row | None]]]) -> None:
+    def __init__(
+        self, seq: int, count: int, segments: tuple[_Segment, ...], delta: dict[str, list[tuple[int, Row | None]]]
+    ) -> None:
         self.seq = seq
         """The last operation it shows."""
         self.count = count
@@ -111,7 +113,35 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 
 def _gone_row(memory_id: str) -> Row:
     """Return a placeholder for a memory that is no longer live; only its id is ever read."""
-    return Row(memory_id, 0, 0, 0, 0, 0, "", None, None, "", "", None, (), "", None, None, 0, None, None, None, 0, 0, None, "", "", 0, b"")
+    return Row(
+        memory_id,
+        0,
+        0,
+        0,
+        0,
+        0,
+        "",
+        None,
+        None,
+        "",
+        "",
+        None,
+        (),
+        "",
+        None,
+        None,
+        0,
+        None,
+        None,
+        None,
+        0,
+        0,
+        None,
+        "",
+        "",
+        0,
+        b"",
+    )
 
 
 def _merged(newer: _Segment, older: _Segment, *, is_oldest: bool) -> _Segment:

@@ -64,7 +64,10 @@ def plan_put(caller: Caller, operation: Operation, draft: Draft) -> Row:
     if row is None:
         return plan_append(caller, operation, draft)
     if not caller.sees(row):
-        raise AlreadyExists(f"key {draft.key!r} is in use in namespace {draft.namespace!r} outside the scope of this handle", key=draft.key)
+        raise AlreadyExists(
+            f"key {draft.key!r} is in use in namespace {draft.namespace!r} outside the scope of this handle",
+            key=draft.key,
+        )
     if draft.id not in (None, row.id):
         raise AlreadyExists(f"key {draft.key!r} is in use by another id than {draft.id}", key=draft.key, id=row.id)
     return replace(caller, operation, row, draft, draft.content, "put")
@@ -135,13 +138,18 @@ def _rows(records: Iterable[Mapping[str, Any]] | pa.Table | pa.RecordBatchReader
             yield from batch.to_pylist()
         return
     if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
-        raise InvalidInput(f"records is a {type(records).__name__}; append_many takes an iterable of mappings or drafts, or Arrow data")
+        raise InvalidInput(
+            f"records is a {type(records).__name__}; append_many takes an iterable of mappings or drafts, or Arrow data"
+        )
     yield from records
 
 
 def _mapping(record: Any, position: int) -> Mapping[str, Any]:
     if not isinstance(record, Mapping):
-        raise InvalidInput(f"record {position} is a {type(record).__name__}; accepted: a mapping of fields, or a Draft", position=position)
+        raise InvalidInput(
+            f"record {position} is a {type(record).__name__}; accepted: a mapping of fields, or a Draft",
+            position=position,
+        )
     return record
 
 
@@ -170,6 +178,9 @@ def _check_keys_free(caller: Caller, operation: Operation, drafts: list[Draft]) 
     taken = caller.session.catalog.find_keys(keys)
     for pair in keys:
         if pair in seen or taken.get(pair) is not None:
-            raise AlreadyExists(f"key {pair[1]!r} is in use in namespace {pair[0]!r}: put() updates by key", key=pair[1], namespace=pair[0])
+            raise AlreadyExists(
+                f"key {pair[1]!r} is in use in namespace {pair[0]!r}: put() updates by key",
+                key=pair[1],
+                namespace=pair[0],
+            )
         seen.add(pair)
-

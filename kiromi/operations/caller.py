@@ -1,7 +1,7 @@
 """Who calls: the session behind a handle, the wall of its scope, and the name under which it writes.
 
-Every operation gets a caller and asks it, and nothing else, whether a row may be seen or written; so a scoped handle is a
-wall by construction.
+Every operation gets a caller and asks it, and nothing else, whether a row may be seen or written; so a scoped handle
+is a wall by construction.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,7 +51,9 @@ class Caller:
     def check_within(self, row: Row) -> None:
         """Refuse to write a row outside the caller's scope."""
         if not self.sees(row):
-            raise InvalidInput(f"the memory would lie at {row.partition}, outside the scope of this handle", path=row.partition)
+            raise InvalidInput(
+                f"the memory would lie at {row.partition}, outside the scope of this handle", path=row.partition
+            )
 
 
 def is_expired(row: Row, now: int | None = None) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kiromi.catalog.rows import ROW_SELECT, Row, to_rows
+from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
 from kiromi.errors import AlreadyExists, InvalidInput, MemoryNotFound, VersionConflict
 from kiromi.ids import check_id
 from kiromi.model import DeleteReport, MemoryInfo
@@ -24,7 +24,9 @@ _SAMPLE = 1_000
 def delete(caller: Caller, memory_id: str, expected_version: int | None) -> MemoryInfo:
     """Delete a memory; see ``Store.delete``."""
     caller.check_writable()
-    row = run(caller.session, caller.context, lambda operation: plan_delete(caller, operation, memory_id, expected_version))
+    row = run(
+        caller.session, caller.context, lambda operation: plan_delete(caller, operation, memory_id, expected_version)
+    )
     return info_of(row, caller.session.schemes, is_live=False)
 
 
@@ -93,7 +95,9 @@ def plan_undelete(caller: Caller, operation: Operation, memory_id: str) -> Row:
     last = _last_version(caller, memory_id)
     if last.key is not None and operation.find_key(last.namespace, last.key) is not None:
         raise AlreadyExists(
-            f"the key {last.key!r} of memory {memory_id} is in use by another memory now", key=last.key, namespace=last.namespace
+            f"the key {last.key!r} of memory {memory_id} is in use by another memory now",
+            key=last.key,
+            namespace=last.namespace,
         )
     row = last._replace(
         version=last.version + 1,
@@ -116,7 +120,9 @@ def _delete_batch(caller: Caller, batch: pa.RecordBatch) -> pa.RecordBatch:
 
     def plan(operation: Operation) -> list[bool]:
         kept = []
-        for memory_id, begin_seq in zip(batch.column("id").to_pylist(), batch.column("begin_seq").to_pylist(), strict=True):
+        for memory_id, begin_seq in zip(
+            batch.column("id").to_pylist(), batch.column("begin_seq").to_pylist(), strict=True
+        ):
             row = operation.live(memory_id)
             is_unchanged = row is not None and row.begin_seq == begin_seq
             if row is not None and is_unchanged:
@@ -140,7 +146,7 @@ def _last_version(caller: Caller, memory_id: str) -> Row:
     """
     with caller.session.snapshot() as (_, cursor):
         found = cursor.sql(
-            f"SELECT {ROW_SELECT} FROM history m JOIN contents c USING (id, n) WHERE m.id = ? ORDER BY m.end_seq DESC LIMIT 1",
+            f"{CLOSED_ROWS} WHERE m.id = ? ORDER BY m.end_seq DESC LIMIT 1",
             params=[memory_id],
         ).to_arrow_table()
     rows = to_rows(found)

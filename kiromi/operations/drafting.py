@@ -59,7 +59,9 @@ def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str) -
         last_n=1,
         begin_seq=operation.seq,
         scheme=session.active_scheme,
-        partition=_render(session, session.active_scheme, attributes, memory_id, draft.key, draft.kind, created_at, event_at),
+        partition=_render(
+            session, session.active_scheme, attributes, memory_id, draft.key, draft.kind, created_at, event_at
+        ),
         title=draft.title,
         key=draft.key,
         namespace=draft.namespace,
@@ -94,9 +96,9 @@ _UNCOMPARED = frozenset({"version", "begin_seq", "updated_at", "run_id", "n", "l
 
 
 def replace(caller: Caller, operation: Operation, row: Row, draft: Draft, content: bytes | None, op: str) -> Row:
-    """Make a draft the next version of a memory within an operation, and record it; return the row unchanged if nothing changes.
+    """Make a draft the next version of a memory within an operation, and record it.
 
-    ``content`` is None to keep the bytes that are there.
+    ``content`` is None to keep the bytes that are there. If nothing changes, the row is returned as it is.
     """
     session = caller.session
     event_at = row.created_at if draft.event_at is None else to_micros(draft.event_at)
@@ -158,7 +160,9 @@ def check_key_free(operation: Operation, namespace: str, key: str | None) -> Non
         AlreadyExists: one has it.
     """
     if key is not None and operation.find_key(namespace, key) is not None:
-        raise AlreadyExists(f"key {key!r} is in use in namespace {namespace!r}: put() updates by key", key=key, namespace=namespace)
+        raise AlreadyExists(
+            f"key {key!r} is in use in namespace {namespace!r}: put() updates by key", key=key, namespace=namespace
+        )
 
 
 def record_of(row: Row, attributes: Mapping[str, Any], content: bytes) -> dict[str, Any]:

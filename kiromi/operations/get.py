@@ -58,7 +58,9 @@ def find(caller: Caller, memory_id: str | None, key: str | None = None, namespac
     if row is None:
         raise missing(caller, memory_id)
     if is_expired(row):
-        raise MemoryExpired(f"memory {memory_id} expired at {from_micros(row.expires_at or 0).isoformat()}", id=memory_id)
+        raise MemoryExpired(
+            f"memory {memory_id} expired at {from_micros(row.expires_at or 0).isoformat()}", id=memory_id
+        )
     return row
 
 
@@ -67,7 +69,8 @@ def missing(caller: Caller, memory_id: str) -> MemoryNotFound:
     with caller.session.snapshot() as (_, cursor):
         is_former = caller.scope.condition(cursor, caller.session.schemes, "history")
         found = cursor.execute(
-            f"SELECT max(m.end_seq) FROM history m WHERE m.id = ? AND ({is_former.sql})", [memory_id, *is_former.parameters]
+            f"SELECT max(m.end_seq) FROM history m WHERE m.id = ? AND ({is_former.sql})",
+            [memory_id, *is_former.parameters],
         ).fetchall()
     seq = found[0][0]
     if seq is None or caller.session.live(memory_id) is not None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from kiromi.catalog.rows import AUDIT_SCHEMA, ROW_SELECT, AuditRow, integer_times, to_rows
+from kiromi.catalog.rows import AUDIT_SCHEMA, CLOSED_ROWS, AuditRow, integer_times, to_rows
 from kiromi.errors import InvalidInput, MemoryNotFound
 from kiromi.ids import check_id
 from kiromi.model import AuditEntry, Change, Version
@@ -22,14 +22,17 @@ def history(caller: Caller, memory_id: str) -> list[Version]:
     schemes = caller.session.schemes
     with caller.session.snapshot() as (view, cursor):
         closed = cursor.sql(
-            f"SELECT {ROW_SELECT}, m.end_seq FROM history m JOIN contents c USING (id, n) WHERE m.id = ? ORDER BY m.begin_seq DESC",
-            params=[memory_id],
+            f"{CLOSED_ROWS} WHERE m.id = ? ORDER BY m.begin_seq DESC", params=[memory_id]
         ).to_arrow_table()
+        ends = cursor.execute(
+            "SELECT end_seq FROM history WHERE id = ? ORDER BY begin_seq DESC", [memory_id]
+        ).fetchall()
         live = view.get(memory_id)
-    ends = closed.column("end_seq").to_pylist()
-    former = zip(to_rows(closed.drop_columns("end_seq")), ends, strict=True)
+    former = zip(to_rows(closed), (end for (end,) in ends), strict=True)
     versions = [Version(info_of(live, schemes), live.begin_seq, None)] if live is not None and caller.sees(live) else []
-    versions += [Version(info_of(row, schemes, is_live=False), row.begin_seq, end) for row, end in former if caller.sees(row)]
+    versions += [
+        Version(info_of(row, schemes, is_live=False), row.begin_seq, end) for row, end in former if caller.sees(row)
+    ]
     if not versions:
         raise MemoryNotFound(f"no memory {memory_id} here", id=memory_id)
     return versions
@@ -81,7 +84,7 @@ def _audit_rows(
     if not isinstance(since, int) or isinstance(since, bool) or since < 0:
         raise InvalidInput(f"since={since!r} is not a seq (a whole number of at least 0)")
     with caller.session.snapshot() as (_, cursor):
-        sql, parameters = "a.seq > ?", [since]
+        sql, parameters = "a.seq > ?", list[Any]([since])
         if until is not None:
             sql, parameters = f"{sql} AND a.seq <= ?", [*parameters, until]
         if memory_id is not None:
@@ -89,7 +92,9 @@ def _audit_rows(
         if caller.scope.wanted:
             sql, parameters = _scoped(caller, cursor, sql, parameters)
         tail = "" if limit is None else f" LIMIT {int(limit)}"
-        found = cursor.sql(f"SELECT {_AUDIT_COLUMNS} FROM audit_log a WHERE {sql} ORDER BY a.seq, a.i{tail}", params=parameters)
+        found = cursor.sql(
+            f"SELECT {_AUDIT_COLUMNS} FROM audit_log a WHERE {sql} ORDER BY a.seq, a.i{tail}", params=parameters
+        )
         columns = [column.to_pylist() for column in integer_times(found.to_arrow_table()).columns]
     return map(AuditRow._make, zip(*columns, strict=True))
 

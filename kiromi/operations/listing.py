@@ -79,7 +79,9 @@ def list_memories(
         found = connection.execute(
             f"SELECT m.id, {order.sql} {_FROM} WHERE {sql} {order.clause} LIMIT ?", (*parameters, limit + 1)
         ).fetchall()
-    items = tuple(info_of(row, caller.session.schemes) for row in view.rows(memory_id for memory_id, _ in found[:limit]))
+    items = tuple(
+        info_of(row, caller.session.schemes) for row in view.rows(memory_id for memory_id, _ in found[:limit])
+    )
     next_cursor = _encode(found[limit - 1][1], found[limit - 1][0], query) if len(found) > limit else None
     return Page(items, next_cursor)
 
@@ -98,8 +100,11 @@ def list_ids(caller: Caller, within: Mapping[str, Any] | None, where: Any) -> li
     selection = Selection.of(caller, within, where)
     with caller.session.snapshot() as (_, connection):
         condition = selection.condition(connection)
-        found = connection.sql(f"SELECT m.id {_FROM} WHERE {condition.sql} ORDER BY m.id", params=list(condition.parameters))
-        return found.to_arrow_table().column("id").to_pylist()
+        found = connection.sql(
+            f"SELECT m.id {_FROM} WHERE {condition.sql} ORDER BY m.id", params=list(condition.parameters)
+        )
+        ids: list[str] = found.to_arrow_table().column("id").to_pylist()
+    return ids
 
 
 def _digest(caller: Caller, within: Mapping[str, Any] | None, selection: Selection, order: Order) -> str:

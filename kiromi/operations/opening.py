@@ -68,10 +68,11 @@ def _check_scheme(session: Session, wanted: Scheme) -> None:
     templates = [scheme.template for scheme in session.schemes.values()]
     if wanted.template not in templates:
         raise SchemeMismatch(
-            f"the store's scheme is {active.template!r}, not {wanted.template!r}: open it with that, or without scheme=",
+            f"the store's scheme is {active.template!r}, not {wanted.template!r}: open it without scheme=",
             active=active.template,
             given=wanted.template,
         )
     warnings.warn(
-        f"scheme {wanted.template!r} is an earlier one of this store; new memories follow {active.template!r}", stacklevel=4
+        f"scheme {wanted.template!r} is an earlier one of this store; new memories follow {active.template!r}",
+        stacklevel=4,
     )

@@ -1,5 +1,7 @@
 """Rows on their way out: to the value objects that callers get."""
 
+from typing import Any
+
 from kiromi.attributes import decode_attributes
 from kiromi.catalog.rows import Row
 from kiromi.model import Memory, MemoryInfo
@@ -17,7 +19,7 @@ def memory_of(row: Row, data: bytes, schemes: Schemes) -> Memory:
     return Memory(data=data, **_facts(row, schemes, is_live=True))
 
 
-def _facts(row: Row, schemes: Schemes, *, is_live: bool) -> dict[str, object]:
+def _facts(row: Row, schemes: Schemes, *, is_live: bool) -> dict[str, Any]:
     return {
         "id": row.id,
         "version": row.version,

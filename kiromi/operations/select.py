@@ -8,7 +8,18 @@ from typing import Any
 import duckdb
 
 from kiromi.errors import InvalidInput
-from kiromi.filters import COLUMN_TYPES, Column, ColumnType, Condition, Filter, Op, compile_filter, necessary_bounds, parse_where, parse_where_text
+from kiromi.filters import (
+    COLUMN_TYPES,
+    Column,
+    ColumnType,
+    Condition,
+    Filter,
+    Op,
+    compile_filter,
+    necessary_bounds,
+    parse_where,
+    parse_where_text,
+)
 from kiromi.operations.caller import Caller
 from kiromi.operations.within import Schemes, Within, partition_texts
 from kiromi.partition import Bound, pruner
@@ -28,7 +39,8 @@ def _column(name: str, kind: ColumnType) -> Column:
 
 
 COLUMNS: Mapping[str, Column] = MappingProxyType(
-    {name: _column(name, kind) for name, kind in COLUMN_TYPES.items()} | {"attributes": Column("m.attributes", ColumnType.ATTRIBUTES)}
+    {name: _column(name, kind) for name, kind in COLUMN_TYPES.items()}
+    | {"attributes": Column("m.attributes", ColumnType.ATTRIBUTES)}
 )
 """Where the documented columns lie in a query over ``memories m JOIN contents c USING (id, n)``."""
 
@@ -46,13 +58,17 @@ class Selection:
     """Leave out what has expired by this moment (microseconds since 1970 UTC); None keeps expired memories."""
 
     @classmethod
-    def of(cls, caller: Caller, within: Mapping[str, Any] | None, where: Any, *, with_expired: bool = False) -> "Selection":
+    def of(
+        cls, caller: Caller, within: Mapping[str, Any] | None, where: Any, *, with_expired: bool = False
+    ) -> "Selection":
         """Resolve the arguments of a call.
 
         Raises:
             InvalidInput: ``within`` or ``where`` is refused.
         """
-        return cls(caller.session.schemes, caller.within(within), filter_of(where), None if with_expired else now_micros())
+        return cls(
+            caller.session.schemes, caller.within(within), filter_of(where), None if with_expired else now_micros()
+        )
 
     def condition(self, cursor: duckdb.DuckDBPyConnection) -> Condition:
         """Return the condition over ``memories m JOIN contents c USING (id, n)``."""
@@ -81,7 +97,9 @@ def filter_of(where: Any) -> Filter | None:
         return parse_where_text(where)
     if isinstance(where, Mapping):
         return parse_where(where)
-    raise InvalidInput(f"where is a {type(where).__name__}; accepted: a mapping such as {{'trip': {{'$gte': 5}}}}, or text")
+    raise InvalidInput(
+        f"where is a {type(where).__name__}; accepted: a mapping such as {{'trip': {{'$gte': 5}}}}, or text"
+    )
 
 
 def _pruned(cursor: duckdb.DuckDBPyConnection, schemes: Schemes, where: Filter) -> Condition | None:

@@ -23,7 +23,11 @@ UPDATABLE = tuple(name for name in FIELDS if name not in _FIXED)
 def update(caller: Caller, memory_id: str, given: Mapping[str, Any], expected_version: int | None) -> Memory:
     """Make the next version of a memory; see ``Store.update``."""
     caller.check_writable()
-    row, data = run(caller.session, caller.context, lambda operation: plan_update(caller, operation, memory_id, given, expected_version))
+    row, data = run(
+        caller.session,
+        caller.context,
+        lambda operation: plan_update(caller, operation, memory_id, given, expected_version),
+    )
     content = caller.session.read_blob(row) if data is None else data
     return memory_of(row, content, caller.session.schemes)
 
@@ -46,14 +50,18 @@ def plan_update(
         raise missing(caller, memory_id)
     check_partition(caller.session, given.get("partition"))
     # The content facts of (id, n) never change, so another media type needs the same bytes again under a new n.
-    needs_content = "content" in given or bool(caller.guards) or given.get("media_type", row.media_type) != row.media_type
+    needs_content = (
+        "content" in given or bool(caller.guards) or given.get("media_type", row.media_type) != row.media_type
+    )
     content = given["content"] if "content" in given else _current(caller, operation, row) if needs_content else b""
     record = record_of(row, _merged(row, given), content)
     for name, value in given.items():
         if name not in ("content", "attributes", "partition"):
             record[name] = value
     if "content" in given and "media_type" not in given and isinstance(content, bytes) is not _is_binary(row):
-        record["media_type"] = None  # text given for bytes, or the other way round: what the new content is follows from it
+        record["media_type"] = (
+            None  # text given for bytes, or the other way round: what the new content is follows from it
+        )
     draft = screened(caller, parse_record(record))
     if (draft.namespace, draft.key) != (row.namespace, row.key):
         check_key_free(operation, draft.namespace, draft.key)
@@ -83,7 +91,9 @@ def _merged(row: Row, given: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidInput("attributes and partition take a mapping of names to values")
     for name, value in changes.items():
         if name in partition and partition[name] != value:
-            raise InvalidInput(f"{name!r} has two values, {value!r} in attributes and {partition[name]!r} in partition", name=name)
+            raise InvalidInput(
+                f"{name!r} has two values, {value!r} in attributes and {partition[name]!r} in partition", name=name
+            )
         if value is None:
             attributes.pop(name, None)
         else:

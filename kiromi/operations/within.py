@@ -1,9 +1,10 @@
 """Scopes: which memories a ``within`` mapping, or a scoped handle, admits.
 
-A name is a segment's (left of ``=``, else its field) or a field's. A segment's name is compared with the text that the segment
-renders; a field's with the text that the plain value has in a path. Matching is exact: no prefix, no case folding, no wildcard.
-Rows under a scheme without that segment are matched by what their attributes would give. For SQL, partitions are sorted out by
-their distinct paths first (the hidden partitioning), and only what paths cannot decide is looked at row by row.
+A name is a segment's (left of ``=``, else its field) or a field's. A segment's name is compared with the text that
+the segment renders; a field's with the text that the plain value has in a path. Matching is exact: no prefix, no case
+folding, no wildcard. Rows under a scheme without that segment are matched by what their attributes would give. For
+SQL, partitions are sorted out by their distinct paths first (the hidden partitioning), and only what paths cannot
+decide is looked at row by row.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,8 +113,16 @@ def _resolve(name: str, schemes: Schemes, active: int) -> Segment:
     for number in numbers:
         if name in schemes[number].fields:
             return Segment(name, name)
-    known = sorted({name for scheme in schemes.values() for name in (*(s.name for s in scheme.segments if s.field), *scheme.fields)})
-    raise InvalidInput(f"within names {name!r}, which no scheme of this store has; accepted: {', '.join(known)}", name=str(name))
+    known = sorted(
+        {
+            name
+            for scheme in schemes.values()
+            for name in (*(s.name for s in scheme.segments if s.field), *scheme.fields)
+        }
+    )
+    raise InvalidInput(
+        f"within names {name!r}, which no scheme of this store has; accepted: {', '.join(known)}", name=str(name)
+    )
 
 
 def _text(name: str, value: Any) -> str | None:
@@ -172,8 +181,8 @@ def _by_row(
     found: list[str] = []
     seqs: list[int] = []
     cursor.execute(
-        "SELECT m.scheme, m.partition, m.id, m.begin_seq, m.attributes, m.kind, m.key, epoch_us(m.created_at), epoch_us(m.event_at)"
-        f" FROM {table} m WHERE ({candidates.sql})",
+        "SELECT m.scheme, m.partition, m.id, m.begin_seq, m.attributes, m.kind, m.key, epoch_us(m.created_at),"
+        f" epoch_us(m.event_at) FROM {table} m WHERE ({candidates.sql})",
         candidates.parameters,
     )
     while rows := cursor.fetchmany(10_000):

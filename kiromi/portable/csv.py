@@ -19,7 +19,7 @@ from kiromi.attributes import encode_attributes
 from kiromi.errors import InvalidInput
 from kiromi.model import Memory
 from kiromi.portable.lines import MAX_LINE_BYTES, bounded_lines, encode_json, plain_fields
-from kiromi.portable.source import BadRecord, Found, check_record, columns_to_fields, parse_json, read_time
+from kiromi.portable.source import BadRecord, Found, check_record, columns_to_fields, open_source, parse_json, read_time
 from kiromi.portable.target import ExportReport
 from kiromi.records import TIME_FIELDS
 
@@ -56,7 +56,7 @@ def read_csv(
         max_line_bytes: the largest cell; a longer line ends the reading, as a bad record.
 
     Raises:
-        InvalidInput: a type is unknown.
+        InvalidInput: a type is unknown; or, with the first record, the file cannot be opened.
     """
     wanted = types or {}
     for name, kind in wanted.items():
@@ -90,7 +90,7 @@ def write_csv(memories: Iterable[Memory], out: BinaryIO) -> ExportReport:
 
 
 def _read(path: Path, namespace: str, types: Mapping[str, str], max_line_bytes: int) -> Iterator[Found]:
-    with path.open("rb") as stream:
+    with open_source(path) as stream:
         rows = csv.reader(_text_lines(stream, max_line_bytes), strict=True)
         header: list[str] | None = None
         while True:

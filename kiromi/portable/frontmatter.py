@@ -29,6 +29,7 @@ _OPENING = re.compile(r"\ufeff?---[ \t]*\r?\n")
 _CLOSING = re.compile(r"^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML = "tag:yaml.org,2002:"
+_TYPED = frozenset(_YAML + name for name in ("null", "bool", "int", "float", "timestamp"))
 _FLAT = "expected text, a number, a boolean, a date, a time or a flat list of these"
 
 
@@ -139,7 +140,7 @@ def _read_scalar(loader: Any, event: Any, key: str) -> Any:
     tag = loader.resolve(yaml.ScalarNode, text, event.implicit) if event.tag is None else _YAML + "str"
     if tag in (_YAML + "int", _YAML + "float") and ":" in text:
         return text
-    if tag not in [_YAML + name for name in ("null", "bool", "int", "float", "timestamp")]:
+    if tag not in _TYPED:
         return text
     try:
         value = loader.construct_object(yaml.ScalarNode(tag, text))

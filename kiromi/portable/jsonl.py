@@ -13,7 +13,7 @@ from typing import BinaryIO
 from kiromi.errors import InvalidInput
 from kiromi.model import Memory
 from kiromi.portable.lines import MAX_LINE_BYTES, bounded_lines, encode_line
-from kiromi.portable.source import BadRecord, Found, check_record, parse_json
+from kiromi.portable.source import BadRecord, Found, check_record, open_source, parse_json
 from kiromi.portable.target import ExportReport, LinksOf
 
 
@@ -24,8 +24,11 @@ def read_jsonl(path: Path, *, namespace: str = "", max_line_bytes: int = MAX_LIN
         path: the file, UTF-8 with or without a byte order mark.
         namespace: of records that name none.
         max_line_bytes: a longer line is bad; it is never held in memory.
+
+    Raises:
+        InvalidInput: the file cannot be opened.
     """
-    with path.open("rb") as stream:
+    with open_source(path) as stream:
         for number, line in enumerate(bounded_lines(stream, max_line_bytes), start=1):
             position = f"line {number}"
             if line is None:

@@ -7,13 +7,15 @@ are read leniently here and only here: ISO 8601 texts, dates (midnight) and naiv
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
+from pathlib import Path
 from reprlib import repr as brief
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from kiromi.errors import InvalidInput
 from kiromi.model import Draft
@@ -98,6 +100,18 @@ def columns_to_fields(columns: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def open_source(path: Path) -> BinaryIO:
+    """Open a file that a caller named.
+
+    Raises:
+        InvalidInput: there is no such file, or it cannot be opened.
+    """
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"{str(path)!r} cannot be read: {error.strerror}", path=str(path)) from error
+
+
 def read_time(value: Any, name: str) -> Any:
     """Return a time of a file in UTC: an ISO 8601 text, a date (its midnight) or a datetime (naive ones are UTC).
 
@@ -136,7 +150,7 @@ def parse_json(text: str | bytes, subject: str = "") -> Any:
 def _distinct_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = dict(pairs)
     if len(names) < len(pairs):
-        twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the name {brief(twice)} stands twice in one object")
     return names
 

@@ -1,1 +1,1 @@
-"""The session: one per process and tenant; holds the lock, the open catalog, the published view, and commits operations."""
+"""The session: one per process and tenant; holds the lock, the catalog and the published view, and commits."""

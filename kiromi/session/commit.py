@@ -1,8 +1,8 @@
 """The write protocol: stage, commit, settle. Every change of every operation goes through :func:`commit`.
 
-Threads that write at the same time are combined: whoever gets the writer's lock first plans all waiting requests one after
-the other, each upon the state that the ones before it leave, and commits them together. A request whose plan raises leaves no
-trace in the commit. Each has its own seq and audit entries.
+Threads that write at the same time are combined: whoever gets the writer's lock first plans all waiting requests one
+after the other, each upon the state that the ones before it leave, and commits them together. A request whose plan
+raises leaves no trace in the commit. Each has its own seq and audit entries.
 """
 
 import contextlib
@@ -87,7 +87,7 @@ def _commit_waiting(session: Session) -> None:
             operation = group.begin(request.context)
             try:
                 request.results.append(request.plan(operation))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is raised where the request came from
                 request.error = error
                 continue
             group.add(operation)

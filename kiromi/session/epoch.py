@@ -1,8 +1,8 @@
 """Epochs: on an object-store root each writing session claims the next ``epoch/<n>`` by a create-only put.
 
-The catalog lies elsewhere than the data, so a copy of it, or another one, could be opened on the same data. The catalog first
-records the nonce that it is about to put, then puts it. If the newest epoch is not the one that the catalog remembers, then
-another catalog has written since, and this one is refused.
+The catalog lies elsewhere than the data, so a copy of it, or another one, could be opened on the same data. The
+catalog first records the nonce that it is about to put, then puts it. If the newest epoch is not the one that the
+catalog remembers, then another catalog has written since, and this one is refused.
 """
 
 import json
@@ -31,8 +31,7 @@ def claim_epoch(blobs: ObjectBlobs, catalog: Catalog, meta: Meta) -> None:
         claim = blobs.read(_path(newest)) if newest else None
     elif newest and (claim is None or json.loads(claim).get("nonce") != nonce):
         raise Conflict(
-            f"another catalog wrote to {blobs.root} (epoch {newest}, this catalog knows epoch {known}): use that catalog, or"
-            f" rebuild one from the data",
+            f"another catalog wrote to {blobs.root} (epoch {newest}, this catalog knows epoch {known}): use that one",
             epoch=newest,
             known=known,
         )

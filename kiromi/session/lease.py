@@ -37,7 +37,9 @@ class Lease:
             self._start()
         self._depth.value = depth + 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._depth.value -= 1
         if self._depth.value == 0:
             with self._condition:

@@ -64,7 +64,8 @@ def resolve_root(
     """Resolve a root URL or path.
 
     Raises:
-        InvalidInput: the URL's filesystem is unknown or its driver not installed, or an object store comes without ``catalog``.
+        InvalidInput: the URL's filesystem is unknown or its driver not installed, or an object store comes without
+        ``catalog``.
     """
     url = os.fspath(root)
     if not isinstance(url, str) or not url:
@@ -76,11 +77,15 @@ def resolve_root(
         # A cached listing would answer with what was there before.
         filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False, **(storage_options or {}))
     except ImportError as error:
-        raise InvalidInput(f"the driver for {url} is not installed: pip install 'kiromi[s3]' for S3 ({error})", root=url) from error
+        raise InvalidInput(
+            f"the driver for {url} is not installed: pip install 'kiromi[s3]' for S3 ({error})", root=url
+        ) from error
     except ValueError as error:
         raise InvalidInput(f"root {url!r} names no filesystem that fsspec knows: {error}", root=url) from error
     if isinstance(filesystem, LocalFileSystem):
         return Root(url, None, os.path.realpath(path), where)
     if where is None:
-        raise InvalidInput(f"a store on {url} needs catalog=<local folder>: DuckDB cannot keep its file there", root=url)
+        raise InvalidInput(
+            f"a store on {url} needs catalog=<local folder>: DuckDB cannot keep its file there", root=url
+        )
     return Root(url, filesystem, path.rstrip("/"), where)

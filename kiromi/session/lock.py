@@ -1,8 +1,9 @@
 """The kernel lock that decides which process may use a tenant's catalog, and how it is handed over.
 
-Two ``flock`` files: ``lock`` is owned by whoever has the catalog open (shared by read-only processes); ``lock.ask`` is held by the
-one process that waits for it next, which also makes taking turns fair: nobody can overtake the one who asks. The owner looks
-at ``lock.ask`` now and then, finishes what it does and lets go. Files are never unlinked; the kernel drops both locks when a process dies.
+Two ``flock`` files: ``lock`` is owned by whoever has the catalog open (shared by read-only processes); ``lock.ask``
+is held by the one process that waits for it next, which also makes taking turns fair: nobody can overtake the one who
+asks. The owner looks at ``lock.ask`` now and then, finishes what it does and lets go. Files are never unlinked; the
+kernel drops both locks when a process dies.
 """
 
 import fcntl
@@ -73,7 +74,11 @@ class StoreLock:
             time.sleep(_POLL_S)
 
     def _write_holder(self) -> None:
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, json.dumps(holder).encode() + b"\n", 0)
 

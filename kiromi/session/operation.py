@@ -1,8 +1,9 @@
 """One operation under construction: what it does to memories, kept in memory until the commit.
 
-An operation reads through its own changes to the state it started from, so it can be planned, composed (``transaction``)
-and thrown away without a trace. At the end :class:`CommitPlan` derives, from "row before" and "row after" alone, which
-versions close, which bytes are new and which blobs have to move: no operation says itself where files go.
+An operation reads through its own changes to the state it started from, so it can be planned, composed
+(``transaction``) and thrown away without a trace. At the end :class:`CommitPlan` derives, from "row before" and "row
+after" alone, which versions close, which bytes are new and which blobs have to move: no operation says itself where
+files go.
 """
 
 import hashlib
@@ -148,7 +149,20 @@ class CommitPlan:
             digest = entry_digest(salt, memory_id, detail, context.run_id, context.reason)
             previous = entry_hash(previous, seq, i, at, context.actor, op, digest)
             self.changes.audit.append(
-                AuditRow(seq, i, at, context.actor, context.run_id, context.reason, op, memory_id, detail, salt, digest, previous)
+                AuditRow(
+                    seq,
+                    i,
+                    at,
+                    context.actor,
+                    context.run_id,
+                    context.reason,
+                    op,
+                    memory_id,
+                    detail,
+                    salt,
+                    digest,
+                    previous,
+                )
             )
         self.changes.head = Head(seq, at, previous, head.entries + len(operation.log))
 

@@ -1,7 +1,7 @@
 """Which blobs are not known to lie where they belong, kept in step with the catalog's ``pending`` table.
 
-A blob is pending from the commit that changes where it belongs until it was settled there and that was made durable. Only
-then may its row go, with a later commit. Readers look here when a blob is not at its goal.
+A blob is pending from the commit that changes where it belongs until it was settled there and that was made durable.
+Only then may its row go, with a later commit. Readers look here when a blob is not at its goal.
 """
 
 from collections.abc import Iterable
@@ -62,7 +62,9 @@ class Pending:
     def settlements(self, view: View, just_put: frozenset[BlobKey] = frozenset()) -> list[Settlement]:
         """Return what is to be settled, with the goal of each blob computed from the view."""
         return [
-            Settlement(*key, goal_of(key, self.facts[key], view), self.places[key], _size(self.facts[key]), key in just_put)
+            Settlement(
+                *key, goal_of(key, self.facts[key], view), self.places[key], _size(self.facts[key]), key in just_put
+            )
             for key in self.unsettled
         ]
 

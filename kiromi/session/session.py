@@ -1,7 +1,7 @@
 """The session of one process with one tenant: the lock, the open catalog, the blobs, and the published view.
 
-Commits go through :mod:`kiromi.session.commit`; here is what they stand on: opening, recovering, catching up after another
-process wrote, reading, letting go. Everything but the constructor runs within ``lease``.
+Commits go through :mod:`kiromi.session.commit`; here is what they stand on: opening, recovering, catching up after
+another process wrote, reading, letting go. Everything but the constructor runs within ``lease``.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -39,6 +39,8 @@ from kiromi.session.location import Root
 from kiromi.session.lock import StoreLock
 from kiromi.session.pending import Pending, goal_of
 from kiromi.times import now_micros
+
+T = TypeVar("T")
 
 
 class Session:
@@ -69,33 +71,31 @@ class Session:
         self._head: Head | None = None
         self._view: View | None = None
         self._prepare_folders()
-        self.lease = Lease(StoreLock(self.catalog_path.with_name(self._lock_name()), shared=read_only), self._take, self._give)
+        self.lease = Lease(
+            StoreLock(self.catalog_path.with_name(self._lock_name()), shared=read_only), self._take, self._give
+        )
 
     # -- what it shows ----------------------------------------------------------------------------------------------
 
     @property
     def catalog(self) -> Catalog:
         """The open catalog."""
-        assert self._catalog is not None
-        return self._catalog
+        return _present(self._catalog)
 
     @property
     def meta(self) -> Meta:
         """The store's identity."""
-        assert self._meta is not None
-        return self._meta
+        return _present(self._meta)
 
     @property
     def head(self) -> Head:
         """The last committed operation."""
-        assert self._head is not None
-        return self._head
+        return _present(self._head)
 
     @property
     def view(self) -> View:
         """The published view; take it once per call."""
-        assert self._view is not None
-        return self._view
+        return _present(self._view)
 
     def live(self, memory_id: str) -> Row | None:
         """Return a live memory's row, or None."""
@@ -127,8 +127,8 @@ class Session:
     def read_blob(self, row: Row) -> bytes:
         """Return the content of a version, checked against its SHA-256.
 
-        A blob may be on its way to another place: if it is not at its goal, the places where it may lie are tried, then the
-        goal is computed anew, until two full tries saw the same.
+        A blob may be on its way to another place: if it is not at its goal, the places where it may lie are tried,
+        then the goal is computed anew, until two full tries saw the same.
 
         Raises:
             BlobMissing: it is at none of them.
@@ -142,10 +142,14 @@ class Session:
                 data = self.blobs.read(path)
                 if data is not None:
                     if hashlib.sha256(data).digest() != row.sha256:
-                        raise ChecksumMismatch(f"the blob {path} is not what was stored: its SHA-256 differs", id=row.id, path=path)
+                        raise ChecksumMismatch(
+                            f"the blob {path} is not what was stored: its SHA-256 differs", id=row.id, path=path
+                        )
                     return data
             if candidates == tried:
-                raise BlobMissing(f"the blob {row.id}.{row.n} is not at {', '.join(candidates)}", id=row.id, path=candidates[0])
+                raise BlobMissing(
+                    f"the blob {row.id}.{row.n} is not at {', '.join(candidates)}", id=row.id, path=candidates[0]
+                )
             tried = candidates
 
     def checked(self, row: Row, data: bytes | None) -> bytes:
@@ -171,7 +175,7 @@ class Session:
         self._view, self._head = view, head
 
     def settle(self, just_put: frozenset[BlobKey] = frozenset()) -> None:
-        """Bring every pending blob where it belongs; what fails stays pending and is tried again with the next commit."""
+        """Bring every pending blob where it belongs; what fails stays pending and is tried with the next commit."""
         pending = self.pending
         failures = self.blobs.settle(pending.settlements(self.view, just_put))
         unsettled = {(failure.id, failure.n): failure.reason for failure in failures}
@@ -247,7 +251,9 @@ class Session:
 
     def _not_found(self) -> StoreNotFound:
         return StoreNotFound(
-            f"no store at {self.root.url} (tenant {self.tenant!r}): give scheme= to create one", root=self.root.url, tenant=self.tenant
+            f"no store at {self.root.url} (tenant {self.tenant!r}): give scheme= to create one",
+            root=self.root.url,
+            tenant=self.tenant,
         )
 
     def _take(self) -> None:
@@ -296,7 +302,8 @@ class Session:
         try:
             if catalog.meta() is None or catalog.needs_recovery():
                 raise StorageError(
-                    f"the store {self.root.url} was not closed cleanly: open it once for writing to recover it", root=self.root.url
+                    f"the store {self.root.url} was not closed cleanly: open it once for writing to recover it",
+                    root=self.root.url,
                 )
             self._catalog = catalog
             self._load(catalog)
@@ -311,8 +318,8 @@ class Session:
     def _refuse_lost_catalog(self) -> None:
         if next(self.blobs.walk("data"), None) is not None:
             raise IntegrityError(
-                f"{self.root.url} (tenant {self.tenant!r}) has memories under data/ but no catalog at {self.catalog_path}:"
-                f" give the catalog they belong to",
+                f"{self.root.url} (tenant {self.tenant!r}) has memories under data/, but there is no catalog at"
+                f" {self.catalog_path}",
                 catalog=str(self.catalog_path),
             )
 
@@ -323,11 +330,12 @@ class Session:
         now = now_micros()
         store_id, catalog_id = self.ids.make_many(2)
         fold_case = isinstance(self.blobs, LocalBlobs) and self.blobs.folds_case()
-        catalog.create(Meta(store_id, catalog_id, self.tenant, fold_case, now), Head(0, now, genesis(store_id), 0), template)
+        catalog.create(
+            Meta(store_id, catalog_id, self.tenant, fold_case, now), Head(0, now, genesis(store_id), 0), template
+        )
 
     def _adopt(self, catalog: Catalog) -> None:
-        meta = catalog.meta()
-        assert meta is not None
+        meta = _present(catalog.meta())
         if self._meta is not None and meta.store_id != self._meta.store_id:
             raise UnsupportedFormat(f"another store was put in place of {self.catalog_path} while this one was open")
         if isinstance(self.blobs, ObjectBlobs):
@@ -361,3 +369,8 @@ class Session:
             self.blobs.remove([path for path, _ in self.blobs.walk("staging") if path not in named])
         self.fold()
 
+
+def _present(value: T | None) -> T:
+    if value is None:
+        raise StorageError("the store is not open")
+    return value

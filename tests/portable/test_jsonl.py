@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kiromi.errors import InvalidInput
 from kiromi.portable.jsonl import read_jsonl, write_jsonl
 from kiromi.portable.source import BadRecord, Found, SourceRecord
 from kiromi.portable.target import new_file
@@ -117,6 +118,11 @@ def test_a_line_over_the_limit_is_passed_over(tmp_path: Path) -> None:
     found = read(tmp_path, fits, " " + fits, "x" * 3_000_000, fits, " " + fits, max_line_bytes=len(fits))
     assert [type(record) for record in found] == [SourceRecord, BadRecord, BadRecord, SourceRecord, BadRecord]
     assert found[1] == BadRecord("line 2", "longer than 23 bytes")
+
+
+def test_the_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"absent\.jsonl' cannot be read: No such file"):
+        list(read_jsonl(tmp_path / "absent.jsonl"))
 
 
 def test_records_are_read_one_by_one(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_row_groups_are_bounded_by_bytes_and_written_as_they_fill(
             groups += [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
     assert groups == [2, 1, 1, 2, 1]
     assert len(list(read_parquet(tmp_path / "out"))) == 7
-    assert len(set(written)) > 2
+    assert written[-1] > written[0]
 
 
 def test_a_file_that_fails_half_way_is_not_there(tmp_path: Path) -> None:
