@@ -30,6 +30,7 @@ class Lease:
         self._is_held = False
         self._is_giving = False
         self._refusal: KiromiError | None = None
+        self._watcher: threading.Thread | None = None
 
     def __enter__(self) -> None:
         depth = getattr(self._depth, "value", 0)
@@ -59,6 +60,8 @@ class Lease:
             self._let_go()
             self._refusal = self._refusal or InvalidInput("the store is closed")
             self._lock.close()
+        if self._watcher is not None:
+            self._watcher.join()
 
     def abandon(self) -> None:
         """In a forked child: close the copies of the lock's files, or they would keep the lock when the parent dies."""
@@ -84,7 +87,8 @@ class Lease:
             self._lock.release()
             raise
         self._is_held = True
-        threading.Thread(target=self._watch, name="kiromi-handover", daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, name="kiromi-handover", daemon=True)
+        self._watcher.start()
 
     def _watch(self) -> None:
         while True:
