@@ -132,21 +132,25 @@ class LocalBlobs(Blobs):
         goal = settlement.goal
         others = [place for place in settlement.places if place != goal]
         if goal is not None:
-            folder = os.path.dirname(goal)
+            folder = goal.rpartition("/")[0]
             self._make_folder(folder)
             if not self._bring(others, goal, vacated):
                 # Somebody may have removed the folder behind our back.
                 self._known_folders.discard(folder)
                 self._make_folder(folder)
                 if not self._bring(others, goal, vacated):
-                    raise FileNotFoundError(
-                        f"blob {settlement.id}.{settlement.n} is nowhere; looked at {goal}, {', '.join(others)}"
-                    )
+                    blob = f"{settlement.id}.{settlement.n}"
+                    raise FileNotFoundError(f"blob {blob} is nowhere; looked at {goal}, {', '.join(others)}")
         for place in others:
             self._unlink(place, vacated)
 
-    def _bring(self, places: Sequence[str], goal: str, vacated: set[str]) -> bool:
-        return any(self._move(place, goal, vacated) for place in places) or os.path.exists(self._prefix + goal)
+    def _bring(self, places: list[str], goal: str, vacated: set[str]) -> bool:
+        """Have the blob at its goal, from the first place where it lies, which is taken off ``places``."""
+        for place in places:
+            if self._move(place, goal, vacated):
+                places.remove(place)
+                return True
+        return os.path.exists(self._prefix + goal)
 
     def _move(self, source: str, goal: str, vacated: set[str]) -> bool:
         try:
@@ -177,7 +181,7 @@ class LocalBlobs(Blobs):
         self._left(path, vacated)
 
     def _left(self, path: str, vacated: set[str]) -> None:
-        folder = os.path.dirname(path)
+        folder = path.rpartition("/")[0]
         self._note_unsynced(folder)
         if folder != "staging":
             vacated.add(folder)
@@ -202,7 +206,7 @@ class LocalBlobs(Blobs):
             except OSError:
                 return
             self._known_folders.discard(folder)
-            folder = os.path.dirname(folder)
+            folder = folder.rpartition("/")[0]
             self._note_unsynced(folder)
 
 

@@ -7,8 +7,8 @@ cannot be guessed from the digest.
 """
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring as _quoted
 
 from kiromi.catalog.rows import AuditRow
 from kiromi.model import Problem
@@ -23,12 +23,14 @@ def entry_digest(
     salt: bytes, memory_id: str | None, detail: str | None, run_id: str | None, reason: str | None
 ) -> bytes:
     """Return the digest of what an erasure may drop."""
-    return hashlib.sha256(salt + _compact([memory_id, detail, run_id, reason])).digest()
+    texts = ",".join(["null" if text is None else _quoted(text) for text in (memory_id, detail, run_id, reason)])
+    return hashlib.sha256(salt + f"[{texts}]".encode()).digest()
 
 
 def entry_hash(previous: bytes, seq: int, i: int, at: int, actor: str, op: str, digest: bytes) -> bytes:
     """Return the chain's hash after an entry; ``at`` in microseconds since 1970 UTC."""
-    return hashlib.sha256(previous + _compact([seq, i, at, actor, op]) + digest).digest()
+    entry = f"[{seq},{i},{at},{_quoted(actor)},{_quoted(op)}]".encode()
+    return hashlib.sha256(previous + entry + digest).digest()
 
 
 def check_chain(entries: Iterable[AuditRow], previous: bytes) -> Iterator[Problem]:
@@ -55,7 +57,3 @@ def check_chain(entries: Iterable[AuditRow], previous: bytes) -> Iterator[Proble
 
 def _digest_of(entry: AuditRow) -> bytes:
     return entry_digest(entry.salt or b"", entry.memory_id, entry.detail, entry.run_id, entry.reason)
-
-
-def _compact(values: Sequence[object]) -> bytes:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()

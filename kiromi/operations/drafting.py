@@ -34,7 +34,7 @@ def check_partition(session: Session, partition: Mapping[str, Any] | None) -> No
     """Refuse partition names that no scheme of the store reads: a misspelt one would be stored as a mere attribute."""
     if partition is None or not isinstance(partition, Mapping):
         return
-    known = {field for scheme in session.schemes.values() for field in scheme.fields}
+    known = session.fields
     unknown = [name for name in partition if name not in known and name not in BUILT_INS]
     if unknown:
         raise InvalidInput(
@@ -85,7 +85,7 @@ def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str) -
     )
     if caller.scope.wanted:
         caller.check_within(row)
-    operation.write(row, draft.content)
+    operation.create(row, draft.content)
     operation.record(
         "append", memory_id, {"version": 1, "n": 1, "path": row.partition, "size": row.size, "sha256": row.sha256.hex()}
     )

@@ -6,7 +6,6 @@ after" alone, which versions close, which bytes are new and which blobs have to 
 files go.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -17,6 +16,9 @@ from kiromi.blobs.base import NewBlob
 from kiromi.catalog.audit import entry_digest, entry_hash
 from kiromi.catalog.changes import BlobKey, Changes, ContentRow, Head
 from kiromi.catalog.rows import AuditRow, Row
+
+# Made once: making an encoder costs more than encoding the few facts of an entry.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,14 @@ class Operation:
         if (namespace, key) in self.keys:
             return self.keys[namespace, key]
         return self._state.find_key(namespace, key)
+
+    def create(self, row: Row, data: bytes) -> None:
+        """Make ``row`` a new memory; the caller knows that none of that id is live."""
+        self.before[row.id] = None
+        self.after[row.id] = row
+        if row.key is not None:
+            self.keys[row.namespace, row.key] = row.id
+        self.new_contents[row.blob] = data
 
     def write(self, row: Row, data: bytes | None = None) -> None:
         """Make ``row`` the live version of its memory, with new content if ``data`` is given."""
@@ -133,18 +143,19 @@ class CommitPlan:
         self._expect(after, staged if self.has_staging else after.live_path)
 
     def _expect(self, row: Row, place: str) -> None:
-        places = self.changes.places.get(row.blob)
+        key = row.blob
+        places = self.changes.places.get(key)
         if places is None:
-            places = self.known_places(row.blob)
-        self.changes.places[row.blob] = (*places, place) if place not in places else places
-        self.facts[row.blob] = (row.ext, row.size)
+            places = self.known_places(key)
+        self.changes.places[key] = (*places, place) if place not in places else places
+        self.facts[key] = (row.ext, row.size)
 
     def _chain(self, operation: Operation) -> None:
         head, context, seq, at = self.changes.head, operation.context, operation.seq, operation.at
         salts = os.urandom(16 * len(operation.log))
         previous = head.hash
         for i, (op, memory_id, facts) in enumerate(operation.log):
-            detail = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+            detail = _to_json(facts)
             salt = salts[16 * i : 16 * i + 16]
             digest = entry_digest(salt, memory_id, detail, context.run_id, context.reason)
             previous = entry_hash(previous, seq, i, at, context.actor, op, digest)
@@ -165,8 +176,3 @@ class CommitPlan:
                 )
             )
         self.changes.head = Head(seq, at, previous, head.entries + len(operation.log))
-
-
-def content_facts(data: bytes) -> tuple[int, bytes]:
-    """Return size and SHA-256 of a content."""
-    return len(data), hashlib.sha256(data).digest()

@@ -57,6 +57,8 @@ class Session:
         self.ids = IdSource()
         self.pending = Pending()
         self.schemes: dict[int, Scheme] = {}
+        self.fields: frozenset[str] = frozenset()
+        """What any of the schemes reads."""
         self.active_scheme = 0
         self.writer = threading.RLock()
         """Held by the one thread that commits."""
@@ -357,6 +359,7 @@ class Session:
         else:
             view = self._view.advance(catalog.changes_since(self._view))
         self.schemes = {number: Scheme.parse(template) for number, template in catalog.schemes().items()}
+        self.fields = frozenset(field for scheme in self.schemes.values() for field in scheme.fields)
         self.active_scheme = catalog.active_scheme()
         self.publish(view, head)
 
