@@ -1,7 +1,9 @@
 """Append: store new memories, one by one or in batches; and put: append or update by key."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -12,8 +14,10 @@ from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import check_key_free, check_partition, create, replace, screened
 from kiromi.operations.present import memory_of
 from kiromi.records import parse_record
-from kiromi.session.commit import run
+from kiromi.session.commit import refuse_within_transaction, run
 from kiromi.session.operation import Operation
+
+E = TypeVar("E", InvalidInput, AlreadyExists)
 
 DEFAULT_BATCH = 1_000
 MAX_BATCH_BYTES = 64 << 20
@@ -26,8 +30,11 @@ def draft_of(caller: Caller, record: Mapping[str, Any], position: int | None = N
     Raises:
         InvalidInput: a field is refused; the message names it, and the record's position if given.
     """
-    check_partition(caller.session, record.get("partition"))
-    return screened(caller, parse_record(record, position=position))
+    try:
+        check_partition(caller.session, record.get("partition"))
+        return screened(caller, parse_record(record, default_kind=caller.scope.kind, position=position))
+    except InvalidInput as error:
+        raise _at(error, position) from error.__cause__
 
 
 def append(caller: Caller, record: Mapping[str, Any]) -> Memory:
@@ -42,7 +49,7 @@ def plan_append(caller: Caller, operation: Operation, draft: Draft) -> Row:
     """Plan one new memory."""
     memory_id = draft.id or caller.session.ids.make()
     if draft.id is not None:
-        _check_id_free(caller, operation, [draft.id])
+        _check_ids_free(caller, operation, [draft])
     check_key_free(operation, draft.namespace, draft.key)
     return create(caller, operation, draft, memory_id)
 
@@ -84,33 +91,72 @@ def append_many(
     caller.check_writable()
     if not isinstance(batch_size, int) or batch_size < 1:
         raise InvalidInput(f"batch_size={batch_size!r} is not a whole number of at least 1")
-    appended = number = 0
-    first_seq = last_seq = None
-    drafts = (
-        draft if isinstance(draft, Draft) else draft_of(caller, _mapping(draft, position), position)
-        for position, draft in enumerate(_rows(records))
-    )
-    for number, batch in enumerate(batches(drafts, batch_size), 1):
-        seq, ids = append_batch(caller, batch)
-        appended += len(batch)
-        first_seq, last_seq = first_seq or seq, seq
+    refuse_within_transaction(caller.session)
+    drafts = (draft_of(caller, _mapping(record, position), position) for position, record in enumerate(_rows(records)))
+    done: list[BatchReport] = []
+    appended = 0
+    first = 0
+
+    def commit(batch: list[Draft]) -> tuple[int, tuple[str, ...]]:
+        nonlocal first  # one batch is committed at a time
+        result = append_batch(caller, batch, first)
+        first += len(batch)
+        return result
+
+    for report in commit_batches(batches(drafts, batch_size), commit):
+        appended += len(report.ids)
+        done = [*done[:1], report]
         if on_batch is not None:
-            on_batch(BatchReport(number, seq, ids))
-    return AppendReport(appended, number, first_seq, last_seq)
+            on_batch(report)
+    return AppendReport(
+        appended, done[-1].number if done else 0, done[0].seq if done else None, done[-1].seq if done else None
+    )
 
 
-def append_batch(caller: Caller, drafts: list[Draft]) -> tuple[int, tuple[str, ...]]:
-    """Store drafts as one operation, all or none; return its seq and the ids."""
+def commit_batches(
+    batches: Iterable[list[Draft]], commit: Callable[[list[Draft]], tuple[int, tuple[str, ...]]]
+) -> Iterator[BatchReport]:
+    """Commit batches one after the other, and read the next while one is being committed.
+
+    The records are read in the caller's thread, the commits run in another. If reading fails or is interrupted, the
+    batch that is under way is finished and reported first.
+    """
+    number = 0
+    under_way: Future[tuple[int, tuple[str, ...]]] | None = None
+    source = iter(batches)
+    with ThreadPoolExecutor(1, "kiromi-commit") as committer:
+        failure: BaseException | None = None
+        while failure is None:
+            try:
+                batch = next(source, None)
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                batch, failure = None, error
+            if under_way is not None:
+                yield BatchReport(number, *under_way.result())
+            if batch is None:
+                break
+            number += 1
+            under_way = committer.submit(commit, batch)
+    if failure is not None:
+        raise failure
+
+
+def append_batch(caller: Caller, drafts: list[Draft], first: int | None = None) -> tuple[int, tuple[str, ...]]:
+    """Store drafts as one operation, all or none; return its seq and the ids.
+
+    ``first`` is the position of the first draft among the caller's records, for messages.
+    """
 
     def plan(operation: Operation) -> tuple[int, tuple[str, ...]]:
-        given = [draft.id for draft in drafts if draft.id is not None]
-        if given:
-            _check_id_free(caller, operation, given)
-        _check_keys_free(caller, operation, drafts)
-        fresh = iter(caller.session.ids.make_many(len(drafts) - len(given)))
-        ids = tuple(draft.id or next(fresh) for draft in drafts)
-        for memory_id, draft in zip(ids, drafts, strict=True):
-            create(caller, operation, draft, memory_id)
+        _check_ids_free(caller, operation, drafts, first)
+        _check_keys_free(caller, drafts, first)
+        fresh = iter(caller.session.ids.make_many(sum(draft.id is None for draft in drafts)))
+        ids = tuple([draft.id or next(fresh) for draft in drafts])
+        for i, (memory_id, draft) in enumerate(zip(ids, drafts, strict=True)):
+            try:
+                create(caller, operation, draft, memory_id)
+            except InvalidInput as error:
+                raise _at(error, None if first is None else first + i) from error
         return operation.seq, ids
 
     return run(caller.session, caller.context, plan)
@@ -145,6 +191,10 @@ def _rows(records: Iterable[Mapping[str, Any]] | pa.Table | pa.RecordBatchReader
 
 
 def _mapping(record: Any, position: int) -> Mapping[str, Any]:
+    if isinstance(record, Draft):
+        return {field.name: getattr(record, field.name) for field in fields(Draft)}
+    if isinstance(record, Draft):
+        return {field.name: getattr(record, field.name) for field in fields(Draft)}
     if not isinstance(record, Mapping):
         raise InvalidInput(
             f"record {position} is a {type(record).__name__}; accepted: a mapping of fields, or a Draft",
@@ -153,34 +203,41 @@ def _mapping(record: Any, position: int) -> Mapping[str, Any]:
     return record
 
 
-def _check_id_free(caller: Caller, operation: Operation, ids: list[str]) -> None:
+def _at(error: E, position: int | None) -> E:
+    """Return the error with the position of the record that it is about."""
+    if position is None or error.details.get("position") is not None:
+        return error
+    return type(error)(f"record {position}: {error.message}", **{**error.details, "position": position})
+
+
+def _check_ids_free(caller: Caller, operation: Operation, drafts: list[Draft], first: int | None = None) -> None:
     """Refuse ids that a memory has or had: an id never changes its meaning, not even after a delete."""
-    taken = next((memory_id for memory_id in ids if operation.live(memory_id) is not None), None)
-    if taken is None and len(set(ids)) < len(ids):
-        taken = next(memory_id for memory_id in ids if ids.count(memory_id) > 1)
-    if taken is None:
-        taken = _deleted_id(caller, ids)
-    if taken is not None:
-        raise AlreadyExists(f"id {taken} is the id of another memory of this store", id=taken)
+    given = {i: draft.id for i, draft in enumerate(drafts) if draft.id is not None}
+    if not given:
+        return
+    seen = _closed_ids(caller, list(given.values()))
+    for i, memory_id in given.items():
+        if memory_id in seen or memory_id in operation.after or operation.live(memory_id) is not None:
+            error = AlreadyExists(f"id {memory_id} is the id of another memory of this store", id=memory_id)
+            raise _at(error, None if first is None else first + i)
+        seen.add(memory_id)
 
 
-def _deleted_id(caller: Caller, ids: list[str]) -> str | None:
+def _closed_ids(caller: Caller, ids: list[str]) -> set[str]:
     with caller.session.snapshot() as (_, cursor):
-        found = cursor.execute("SELECT id FROM history WHERE id IN (SELECT unnest(?)) LIMIT 1", [ids]).fetchall()
-    return str(found[0][0]) if found else None
+        found = cursor.execute("SELECT id FROM history WHERE id IN (SELECT unnest(?))", [ids]).fetchall()
+    return {memory_id for (memory_id,) in found}
 
 
-def _check_keys_free(caller: Caller, operation: Operation, drafts: list[Draft]) -> None:
-    keys = [(draft.namespace, draft.key) for draft in drafts if draft.key is not None]
+def _check_keys_free(caller: Caller, drafts: list[Draft], first: int | None) -> None:
+    keys = {i: (draft.namespace, draft.key) for i, draft in enumerate(drafts) if draft.key is not None}
     if not keys:
         return
-    seen = set()
-    taken = caller.session.catalog.find_keys(keys)
-    for pair in keys:
-        if pair in seen or taken.get(pair) is not None:
-            raise AlreadyExists(
-                f"key {pair[1]!r} is in use in namespace {pair[0]!r}: put() updates by key",
-                key=pair[1],
-                namespace=pair[0],
+    taken = set(caller.session.catalog.find_keys(list(keys.values())))
+    for i, (namespace, key) in keys.items():
+        if (namespace, key) in taken:
+            error = AlreadyExists(
+                f"key {key!r} is in use in namespace {namespace!r}: put() updates by key", key=key, namespace=namespace
             )
-        seen.add(pair)
+            raise _at(error, None if first is None else first + i)
+        taken.add((namespace, key))

@@ -132,7 +132,7 @@ def replace(caller: Caller, operation: Operation, row: Row, draft: Draft, conten
             sha256=hashlib.sha256(content).digest(),
         )
     names = [name for name in Row._fields if name not in _UNCOMPARED and getattr(row, name) != getattr(changed, name)]
-    if not names:
+    if not names and is_live:
         return row
     is_new_content = changed.sha256 != row.sha256 or changed.media_type != row.media_type
     n = row.n

@@ -17,10 +17,9 @@ from typing import Any, BinaryIO
 
 from kiromi.attributes import encode_attributes
 from kiromi.errors import InvalidInput
-from kiromi.model import Memory
+from kiromi.model import ExportReport, Memory
 from kiromi.portable.lines import MAX_LINE_BYTES, bounded_lines, encode_json, plain_fields
 from kiromi.portable.source import BadRecord, Found, check_record, columns_to_fields, open_source, parse_json, read_time
-from kiromi.portable.target import ExportReport
 from kiromi.records import TIME_FIELDS
 
 HEADER = (

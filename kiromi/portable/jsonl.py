@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kiromi.errors import InvalidInput
-from kiromi.model import Memory
+from kiromi.model import ExportReport, Memory
 from kiromi.portable.lines import MAX_LINE_BYTES, bounded_lines, encode_line
 from kiromi.portable.source import BadRecord, Found, check_record, open_source, parse_json
-from kiromi.portable.target import ExportReport, LinksOf
+from kiromi.portable.target import LinksOf
 
 
 def read_jsonl(path: Path, *, namespace: str = "", max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""What every writer shares: its report, and files and folders that are new.
+"""What every writer shares: files and folders that are new.
 
 Promises that an export never touches what was there, and that a file under its final name is whole: it is written as
 ``<name>.partial``, synced, and renamed. An export into a folder is not one step; it is whole when its writer returns.
@@ -7,7 +7,6 @@ Promises that an export never touches what was there, and that a file under its 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -15,29 +14,6 @@ from kiromi.errors import InvalidInput, KiromiError, StorageError
 
 LinksOf: TypeAlias = Callable[[str], Sequence[Mapping[str, Any]]]
 """Gives the links of the memory of an id, as mappings of JSON values and datetimes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Renamed:
-    """A memory whose key could not be its file's path."""
-
-    id: str
-    key: str
-    file: str
-    """Where it was written instead, relative to the folder."""
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """What a writer wrote."""
-
-    count: int
-    size_bytes: int
-    """Of the contents."""
-    lost: tuple[str, ...] = ()
-    """What the format cannot hold, in words."""
-    renamed: tuple[Renamed, ...] = ()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ raises leaves no trace in the commit. Each has its own seq and audit entries.
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -40,11 +41,11 @@ def run(session: Session, context: Context, plan: Callable[[Operation], T]) -> T
         StorageError: the bytes could not be stored or the catalog failed; nothing was changed.
         KiromiError: whatever ``plan`` raised; nothing was changed.
     """
+    refuse_within_transaction(session)
     request = _Request(plan, context)
     session.queue.append(request)
     with session.writer:
         if not request.is_done:
-            _refuse_within_transaction(session, request)
             _commit_waiting(session)
     if request.error is not None:
         raise request.error
@@ -57,23 +58,22 @@ def transaction(session: Session, context: Context) -> Iterator[Operation]:
 
     Other threads' writes wait meanwhile.
     """
+    refuse_within_transaction(session)
     with session.writer:
-        if session.in_transaction:
-            raise InvalidInput("a transaction is already open in this thread: transactions do not nest")
         group = _Group(session)
         operation = group.begin(context)
-        session.in_transaction = True
+        session.composer = threading.get_ident()
         try:
             yield operation
         finally:
-            session.in_transaction = False
+            session.composer = None
         group.add(operation)
         group.commit()
 
 
-def _refuse_within_transaction(session: Session, request: "_Request[Any]") -> None:
-    if session.in_transaction:
-        session.queue.remove(request)
+def refuse_within_transaction(session: Session) -> None:
+    """Refuse a write beside the transaction that this thread composes: it could not see what the transaction did."""
+    if session.composer == threading.get_ident():
         raise InvalidInput("a transaction is open in this thread: write through it (tx.append, tx.update, ...)")
 
 

@@ -64,8 +64,8 @@ class Session:
         """Held by the one thread that commits."""
         self.queue: deque[Any] = deque()
         """Requests that wait for a group commit."""
-        self.in_transaction = False
-        """Whether the thread that holds ``writer`` composes a transaction."""
+        self.composer: int | None = None
+        """The thread that composes a transaction, if one does; it holds ``writer``."""
         self._template = template
         self._publish = threading.Lock()
         self._catalog: Catalog | None = None

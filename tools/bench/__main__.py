@@ -1,0 +1,64 @@
+"""The command: runs the benchmarks, prints a table, and writes JSON if asked. A figure over budget is no failure."""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from tools.bench.machine import machine_facts
+from tools.bench.registry import BENCHMARKS, Benchmark
+from tools.bench.report import Measured, Report, as_json, as_table
+from tools.bench.sizes import FULL, QUICK, Sizes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks that the arguments name; return the exit code."""
+    options = _parser().parse_args(arguments)
+    chosen = [benchmark for benchmark in BENCHMARKS if not options.only or benchmark.name in options.only]
+    # All files go at the very end: files made right after many were deleted are slow, and would spoil what comes next.
+    with tempfile.TemporaryDirectory(prefix="kiromi-bench-", dir=options.dir) as folder:
+        report = run(chosen, Path(folder), QUICK if options.quick else FULL, is_quick=options.quick)
+        Console().print(as_table(report))
+        if options.json is not None:
+            options.json.write_text(json.dumps(as_json(report), indent=2) + "\n")
+    return 0
+
+
+def run(benchmarks: Sequence[Benchmark], folder: Path, sizes: Sizes, *, is_quick: bool = False) -> Report:
+    """Run benchmarks one after the other, each in its own folder below ``folder``; nothing is deleted."""
+    measured = []
+    for benchmark in benchmarks:
+        print(f"{benchmark.name} ...", file=sys.stderr, flush=True)
+        own = folder / benchmark.name
+        own.mkdir()
+        started = time.perf_counter()
+        result = benchmark.measure(own, sizes)
+        measured.append(Measured(benchmark.name, time.perf_counter() - started, result))
+    return Report(machine_facts(folder), is_quick, tuple(measured))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench",
+        description="Measure kiromi beside the raw limits of this machine. Each benchmark takes a minute or less.",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        choices=[each.name for each in BENCHMARKS],
+        help="run only this one; may be repeated (%(choices)s)",
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, to try things out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    parser.add_argument("--dir", type=Path, metavar="FOLDER", help="write below this folder (default: the temp folder)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
