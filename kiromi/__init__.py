@@ -1,48 +1,58 @@
-"""kiromi: an embedded memory store for AI agents. Start with :func:`kiromi.open`."""
+"""kiromi: an embedded memory store for AI agents. Start with :func:`kiromi.open`.
 
-from kiromi.errors import (
-    AlreadyExists,
-    BlobMissing,
-    ChecksumMismatch,
-    Conflict,
-    EmbedderError,
-    EmbedderMismatch,
-    IndexCorrupt,
-    IntegrityError,
-    InvalidInput,
-    KiromiError,
-    MemoryDeleted,
-    MemoryExpired,
-    MemoryNotFound,
-    MigrationConflict,
-    NotFound,
-    SchemeMismatch,
-    SnapshotNotFound,
-    StorageError,
-    StoreLocked,
-    StoreNotFound,
-    UnsupportedFormat,
-    VersionConflict,
-)
-from kiromi.model import (
-    AppendReport,
-    AuditEntry,
-    AuditReport,
-    BatchReport,
-    Change,
-    DeleteReport,
-    Draft,
-    DropReport,
-    Memory,
-    MemoryInfo,
-    Page,
-    PartitionInfo,
-    Problem,
-    StoreStats,
-    VerifyReport,
-    Version,
-)
-from kiromi.store import Store, Transaction, open
+Importing the package costs nothing: a name is loaded when it is first used (PEP 562), because DuckDB, Arrow and the rest
+take a third of a second that the help of the command line should not.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kiromi.errors import (
+        AlreadyExists,
+        BlobMissing,
+        ChecksumMismatch,
+        Conflict,
+        EmbedderError,
+        EmbedderMismatch,
+        IndexCorrupt,
+        IntegrityError,
+        InvalidInput,
+        KiromiError,
+        MemoryDeleted,
+        MemoryExpired,
+        MemoryNotFound,
+        MigrationConflict,
+        NotFound,
+        SchemeMismatch,
+        SnapshotNotFound,
+        StorageError,
+        StoreLocked,
+        StoreNotFound,
+        UnsupportedFormat,
+        VersionConflict,
+    )
+    from kiromi.model import (
+        AppendReport,
+        AuditEntry,
+        AuditReport,
+        BatchReport,
+        Change,
+        DeleteReport,
+        Draft,
+        DropReport,
+        ExportReport,
+        ImportReport,
+        Memory,
+        MemoryInfo,
+        Page,
+        PartitionInfo,
+        Problem,
+        StoreStats,
+        VerifyReport,
+        Version,
+    )
+    from kiromi.store import Store, Transaction, open
 
 __version__ = "0.1.0"
 
@@ -61,6 +71,8 @@ __all__ = [
     "DropReport",
     "EmbedderError",
     "EmbedderMismatch",
+    "ExportReport",
+    "ImportReport",
     "IndexCorrupt",
     "IntegrityError",
     "InvalidInput",
@@ -89,3 +101,17 @@ __all__ = [
     "VersionConflict",
     "open",
 ]
+
+_MODULES = ("kiromi.errors", "kiromi.model", "kiromi.store")  # in the order of their cost
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in map(import_module, _MODULES):
+            if name in vars(module):
+                return globals().setdefault(name, vars(module)[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

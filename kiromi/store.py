@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 
@@ -20,6 +21,8 @@ from kiromi.model import (
     Change,
     DeleteReport,
     Draft,
+    ExportReport,
+    ImportReport,
     Memory,
     MemoryInfo,
     Page,
@@ -38,16 +41,17 @@ from kiromi.operations import sql as _sql
 from kiromi.operations import stats as _stats
 from kiromi.operations import update as _update
 from kiromi.operations import verify as _verify
-from kiromi.operations.caller import Caller, Guard
+from kiromi.operations.caller import Caller, Guard, check_text
 from kiromi.operations.opening import Durability, check_actor, open_caller
 from kiromi.operations.present import info_of
 from kiromi.session.commit import transaction as _transaction
 from kiromi.session.operation import Context, Operation
 from kiromi.session.registry import release
+from kiromi.session.session import Session
 
 DEFAULT_WAIT_S = 10.0
 
-_context: ContextVar[dict[str, str | None] | None] = ContextVar("kiromi_context", default=None)
+_context: ContextVar[Mapping[Session, Mapping[str, str]] | None] = ContextVar("kiromi_context", default=None)
 
 
 def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
@@ -249,19 +253,24 @@ class Store:
         with self._call() as caller:
             caller.check_writable()
             with _transaction(caller.session, caller.context) as operation:
-                yield Transaction(caller, operation)
+                composed = Transaction(caller, operation)
+                try:
+                    yield composed
+                finally:
+                    composed._is_over = True
 
     @contextlib.contextmanager
     def context(
         self, *, actor: str | None = None, run_id: str | None = None, reason: str | None = None
     ) -> Iterator[None]:
-        """Record who writes, in which run and why, for all writes of this thread or task in the block; blocks nest."""
+        """Record who writes, in which run and why, for this thread's or task's writes to the tenant; blocks nest."""
         if actor is not None:
             check_actor(actor)
-        given = {"actor": actor, "run_id": run_id, "reason": reason}
-        token = _context.set(
-            {**(_context.get() or {}), **{name: value for name, value in given.items() if value is not None}}
-        )
+        given: dict[str, Any] = {"actor": actor, "run_id": run_id, "reason": reason}
+        given = {name: check_text(value, name) for name, value in given.items() if value is not None}
+        outer = _context.get() or {}
+        session = self._base.session
+        token = _context.set({**outer, session: {**outer.get(session, {}), **given}})
         try:
             yield
         finally:
@@ -405,6 +414,93 @@ class Store:
         with self._call() as caller:
             return _sql.run_sql(caller, query, parameters)
 
+    # -- import and export --------------------------------------------------------------------------------------------
+
+    def import_from(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002
+        source_name: str | None = None,
+        rename: Mapping[str, str] | None = None,
+        prune: bool = False,
+        on_error: Literal["abort", "skip"] = "abort",
+        dry_run: bool = False,
+        batch_size: int = _append.DEFAULT_BATCH,
+        types: Mapping[str, str] | None = None,
+        on_batch: Callable[[BatchReport], None] | None = None,
+        on_progress: Callable[[int, int | None], None] | None = None,
+    ) -> ImportReport:
+        """Bring every record of a folder or file into the store: new ones are added, changed ones get a new version.
+
+        A record is found again by its key (of a file in a folder: the path below it) in its namespace, or by its id; one
+        with neither is always added. An id that was deleted comes back. First all records are read and checked, and
+        nothing is written if one is bad: not readable, refused by a guard, without a field that the scheme needs, with
+        a key or id that stands twice or belongs to another memory. Then they are committed in batches, each all or
+        nothing. After a kill, import again: what was committed is unchanged then.
+
+        Args:
+            source: a folder of Markdown, text and JSON files; or a JSONL, CSV or Parquet file (or folder of such).
+            format: ``markdown``, ``jsonl``, ``csv`` or ``parquet``; None lets the name decide.
+            source_name: the namespace of keys that name none; None takes the folder's name, or the file's stem.
+            rename: for front matter, from new names to keys (``{"event_at": "created"}``).
+            prune: also delete the memories of that namespace whose keys are not in the source any more.
+            on_error: ``"skip"`` goes on without the bad records and reports them.
+            dry_run: only report what would be done.
+            batch_size: records per batch; a batch also ends at 64 MiB of content.
+            types: of a CSV file's columns that are attributes: str, int, float, decimal, bool, date or datetime.
+            on_batch: called when a batch is durable, with its seq and the ids that were written or deleted; may raise to
+                stop there.
+            on_progress: called with (records read, None) while they are checked, then with (records done, in all).
+
+        Raises:
+            InvalidInput: a record is bad (``details["bad"]`` lists all of them with their reasons), or an argument is
+                refused. If the source or the store changed meanwhile, earlier batches may be committed; the message
+                says so.
+        """
+        from kiromi.operations import importing  # here, because the codecs take as long to load as opening a store
+
+        with self._call() as caller:
+            opened = importing.open_source(Path(source), format, source_name, rename, types)
+            options = importing.Options(prune, on_error, dry_run, batch_size, on_batch, on_progress)
+            return importing.import_from(caller, opened, options)
+
+    def export_to(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        format: str | None = None,  # noqa: A002
+        metadata: bool = False,
+        partitioned: bool = False,
+        within: Mapping[str, Any] | None = None,
+        where: Any = None,
+        dry_run: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
+        """Write memories as files: exactly as they are at the moment when the export begins.
+
+        Args:
+            target: an absent or empty folder, an absent file, or (JSONL and CSV) a binary stream.
+            format: ``markdown``, ``jsonl``, ``csv`` or ``parquet``; None lets the name's ending decide: a name without
+                one is a folder of Markdown.
+            metadata: with Markdown, add ``.kiromi.jsonl``, with which nothing that a caller gave is lost.
+            partitioned: with Parquet, write a hive-partitioned folder.
+            within: segment or field names to exact values.
+            where: a filter, as a mapping or as text.
+            dry_run: only report how many memories and bytes would be written.
+            on_progress: called with (memories written, in all).
+
+        Raises:
+            InvalidInput: an argument is refused, or something lies at the target.
+            BlobMissing, ChecksumMismatch: a blob was removed or changed behind kiromi's back.
+            StorageError: the target could not be written.
+        """
+        from kiromi.operations import exporting  # here, because the codecs take as long to load as opening a store
+
+        with self._call() as caller:
+            found = exporting.Target.of(target, format, metadata=metadata, partitioned=partitioned)
+            return exporting.export_to(caller, found, within, where, dry_run=dry_run, on_progress=on_progress)
+
     # -- handles ----------------------------------------------------------------------------------------------------
 
     def scoped(self, within: Mapping[str, Any]) -> "Store":
@@ -445,9 +541,12 @@ class Store:
                 release(self._base.session)
 
     def _caller(self) -> Caller:
-        if self._is_closed or (self._parent is not None and self._parent._is_closed):
-            raise InvalidInput("the store is closed")
-        given = _context.get()
+        handle: Store | None = self
+        while handle is not None:
+            if handle._is_closed:
+                raise InvalidInput("the store is closed")
+            handle = handle._parent
+        given = (_context.get() or {}).get(self._base.session)
         if not given:
             return self._base
         base = self._base.context
@@ -467,12 +566,19 @@ class Transaction:
 
     def __init__(self, caller: Caller, operation: Operation) -> None:
         self._caller = caller
-        self._operation = operation
+        self._composed = operation
+        self._is_over = False
 
     @property
     def seq(self) -> int:
         """The seq that the operation will have."""
-        return self._operation.seq
+        return self._composed.seq
+
+    @property
+    def _operation(self) -> Operation:
+        if self._is_over:
+            raise InvalidInput("the transaction is over: its block has ended")
+        return self._composed
 
     def append(self, content: str | bytes, partition: Mapping[str, Any] | None = None, **fields: Any) -> MemoryInfo:
         """Store a new memory; see :meth:`Store.append`."""

@@ -8,6 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kiromi.errors import StorageError
+
+
+class SyncFailed(StorageError):
+    """A sync failed: what was settled before is not known to be durable, and no later sync can tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewBlob:
@@ -60,7 +66,8 @@ class Blobs(ABC):
             Whether everything that was settled before the call is durable now too.
 
         Raises:
-            StorageError: the filesystem refused; some of the bytes may lie there.
+            StorageError: the filesystem refused; nothing of the bytes counts, and some may lie there.
+            SyncFailed: as :meth:`sync`.
         """
 
     @abstractmethod
@@ -76,7 +83,7 @@ class Blobs(ABC):
         """Make all settled blobs durable where they are.
 
         Raises:
-            StorageError: the sync failed; what was settled is not known to be durable.
+            SyncFailed: what was settled is not known to be durable.
         """
 
     @abstractmethod

@@ -4,6 +4,7 @@ Rename is atomic, so a blob is whole wherever it is. ``syncfs`` makes a batch of
 (Linux 5.8 and later report its errors); elsewhere every file and folder is synced on its own.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kiromi.blobs.base import Blobs, NewBlob, Settlement, Unsettled
+from kiromi.blobs.base import Blobs, NewBlob, Settlement, SyncFailed, Unsettled
 from kiromi.errors import StorageError
 
 FEW_FILES = 2
@@ -35,16 +36,23 @@ class LocalBlobs(Blobs):
     def write(self, blobs: Sequence[NewBlob]) -> bool:
         one_by_one = self._durable and (self._syncfs is None or len(blobs) <= FEW_FILES)
         try:
+            if self._durable and "staging" not in self._known_folders:
+                make_durable_folder(self._prefix + "staging")
             self._make_folder("staging")
             for blob in blobs:
                 _write_file(self._prefix + blob.staged, blob.data, sync=one_by_one)
-            if one_by_one:
-                _sync_folder(self._prefix + "staging")
-                return False
-            self.sync()
         except OSError as error:
+            with contextlib.suppress(OSError, StorageError):
+                self.remove([blob.staged for blob in blobs])
             raise _storage_error("write", error) from error
-        return True
+        if not one_by_one:
+            self.sync()
+            return True
+        try:
+            _sync_folder(self._prefix + "staging")
+        except OSError as error:
+            raise _sync_failed(error) from error
+        return False
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Unsettled]:
         unsettled = []
@@ -73,7 +81,7 @@ class LocalBlobs(Blobs):
                     if os.path.isdir(folder):
                         _sync_folder(folder)
         except OSError as error:
-            raise _storage_error("sync", error) from error
+            raise _sync_failed(error) from error
         self._unsynced_folders.clear()
 
     def read(self, path: str) -> bytes | None:
@@ -96,6 +104,8 @@ class LocalBlobs(Blobs):
                 entries = list(os.scandir(stack.pop()))
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise _storage_error("list", error) from error
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     stack.append(entry.path)
@@ -104,8 +114,11 @@ class LocalBlobs(Blobs):
 
     def remove(self, paths: Sequence[str]) -> None:
         vacated: set[str] = set()
-        for path in paths:
-            self._unlink(path, vacated)
+        try:
+            for path in paths:
+                self._unlink(path, vacated)
+        except OSError as error:
+            raise _storage_error("remove", error) from error
         for folder in vacated:
             self._remove_empty(folder)
 
@@ -172,6 +185,11 @@ class LocalBlobs(Blobs):
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.rename(partial, self._prefix + goal)
+        # The source lies on another device, so its removal may become durable before the name of the copy.
+        folder = os.path.dirname(goal)
+        while self._durable and folder:
+            _sync_folder(self._prefix + folder)
+            folder = os.path.dirname(folder)
 
     def _unlink(self, path: str, vacated: set[str]) -> None:
         try:
@@ -208,6 +226,17 @@ class LocalBlobs(Blobs):
             self._known_folders.discard(folder)
             folder = folder.rpartition("/")[0]
             self._note_unsynced(folder)
+
+
+def make_durable_folder(path: str) -> None:
+    """Make a folder and those above it that are missing; the name of each survives a power loss when this returns."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        os.makedirs(folder, exist_ok=True)
+        _sync_folder(os.path.dirname(folder))
 
 
 def _write_file(path: str, data: bytes, *, sync: bool) -> None:
@@ -250,6 +279,10 @@ def _find_syncfs() -> _SyncFilesystem | None:
         return None
     function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     return None if function is None else _SyncFilesystem(function)
+
+
+def _sync_failed(error: OSError) -> SyncFailed:
+    return SyncFailed(f"cannot sync blobs: {error}", errno=error.errno, path=error.filename)
 
 
 def _storage_error(action: str, error: OSError) -> StorageError:

@@ -145,7 +145,7 @@ def to_table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
     )
 
 
-def row_at(columns: Sequence[pa.Array], index: int) -> Row:
+def row_at(columns: Sequence[pa.ChunkedArray], index: int) -> Row:
     """Return one row of columns in the order of ``ROW_SCHEMA``, times as ``int64``."""
     values = [column[index].as_py() for column in columns]
     values[_TAGS] = tuple(values[_TAGS])

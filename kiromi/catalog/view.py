@@ -16,7 +16,8 @@ from kiromi.catalog.changes import Changes
 from kiromi.catalog.rows import ROW_SCHEMA, Row, integer_times, row_at, to_table
 
 _DELTA_ROWS = 4096
-_ID_TYPE = "S26"
+_ID_BYTES = 26
+_ID_TYPE = f"S{_ID_BYTES}"
 
 
 class _Segment:
@@ -25,10 +26,9 @@ class _Segment:
     __slots__ = ("columns", "gone", "ids")
 
     def __init__(self, table: pa.Table, gone: np.ndarray | None) -> None:
-        self.columns = tuple(_one_array(column) for column in integer_times(table).columns)
-        ids = self.columns[0]
-        # Every id is 26 ASCII bytes, so the value buffer of the Arrow column is the sorted matrix itself.
-        self.ids = np.frombuffer(ids.buffers()[2], dtype=_ID_TYPE, count=len(ids), offset=ids.offset * 26)
+        # Only the ids are made contiguous: for the others that would cost more than all lookups save.
+        self.columns = tuple(integer_times(table).columns)
+        self.ids = _id_matrix(self.columns[0])
         self.gone = gone
 
     def __len__(self) -> int:
@@ -58,7 +58,12 @@ class View:
     @classmethod
     def of(cls, seq: int, table: pa.Table) -> "View":
         """Return the view of a whole catalog: ``table`` has the columns of ``ROW_SCHEMA``, in any order of rows."""
-        return cls(seq, len(table), (_Segment(table.sort_by("id"), None),) if len(table) else (), {})
+        if len(table) == 0:
+            return cls(seq, 0, (), {})
+        ids = _id_matrix(table.column("id"))
+        # Rows mostly come in the order they were made, which is that of their ids.
+        is_sorted = bool((ids[:-1] < ids[1:]).all())
+        return cls(seq, len(table), (_Segment(table if is_sorted else table.sort_by("id"), None),), {})
 
     def get(self, memory_id: str) -> Row | None:
         """Return a live memory's row, or None."""
@@ -106,9 +111,14 @@ class View:
                 yield row
 
 
-def _one_array(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+def _id_matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """Return ids as fixed-width bytes: every id is 26 ASCII bytes, so an Arrow value buffer is that matrix already."""
+    chunks = [
+        np.frombuffer(chunk.buffers()[2], dtype=_ID_TYPE, count=len(chunk), offset=chunk.offset * _ID_BYTES)
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
 def _gone_row(memory_id: str) -> Row:

@@ -257,4 +257,4 @@ def epilog(examples: Sequence[str]) -> str:
     """Return the examples as the end of a help page."""
     # Rich takes [ for markup, and the help joins lines that no empty one parts.
     lines = [example.replace("[", "\\[") for example in examples]
-    return "\n\n".join(["[bold]Examples[/bold]", *(f"[cyan]$[/cyan] {line}" for line in lines)])
+    return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]$[/cyan] {line}" for line in lines)])

@@ -217,7 +217,7 @@ def _check_ids_free(caller: Caller, operation: Operation, drafts: list[Draft], f
         return
     seen = _closed_ids(caller, list(given.values()))
     for i, memory_id in given.items():
-        if memory_id in seen or memory_id in operation.after or operation.live(memory_id) is not None:
+        if memory_id in seen or operation.live(memory_id) or operation.last_closed(memory_id):
             error = AlreadyExists(f"id {memory_id} is the id of another memory of this store", id=memory_id)
             raise _at(error, None if first is None else first + i)
         seen.add(memory_id)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from kiromi.attributes import check_scalar
 from kiromi.catalog.rows import Row
 from kiromi.errors import InvalidInput
 from kiromi.model import Draft
@@ -54,6 +55,17 @@ class Caller:
             raise InvalidInput(
                 f"the memory would lie at {row.partition}, outside the scope of this handle", path=row.partition
             )
+
+
+def check_text(value: Any, what: str) -> str:
+    """Return ``value`` if it is text that can be stored; ``what`` names it in the message.
+
+    Raises:
+        InvalidInput: it is of another type, or has a lone surrogate.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what}={value!r} is a {type(value).__name__}; accepted: text")
+    return str(check_scalar(value, what))
 
 
 def is_expired(row: Row, now: int | None = None) -> bool:

@@ -5,12 +5,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
-from kiromi.errors import AlreadyExists, InvalidInput, MemoryNotFound, VersionConflict
+from kiromi.catalog.rows import Row
+from kiromi.errors import AlreadyExists, InvalidInput, MemoryNotFound
 from kiromi.ids import check_id
 from kiromi.model import DeleteReport, MemoryInfo
 from kiromi.operations.caller import Caller
-from kiromi.operations.get import missing
+from kiromi.operations.drafting import check_version
+from kiromi.operations.get import last_version, missing
 from kiromi.operations.present import info_of
 from kiromi.operations.select import Selection
 from kiromi.session.commit import run
@@ -39,16 +40,13 @@ def plan_delete(caller: Caller, operation: Operation, memory_id: str, expected_v
     """
     row = operation.live(check_id(memory_id))
     if row is None or not caller.sees(row):
-        if memory_id in operation.after and caller.sees(operation.before[memory_id]):
+        before = operation.before.get(memory_id)
+        if row is None and before is not None and caller.sees(before):
+            return before  # deleted by this very operation
+        if row is not None:
             raise missing(caller, memory_id)
-        return _last_version(caller, memory_id)
-    if expected_version not in (None, row.version):
-        raise VersionConflict(
-            f"memory {memory_id} has version {row.version}, not {expected_version}: read it again",
-            id=memory_id,
-            version=row.version,
-            expected_version=expected_version,
-        )
+        return _last_version(caller, operation, memory_id)
+    check_version(row, expected_version)
     _retire(operation, row)
     return row
 
@@ -57,7 +55,7 @@ def delete_where(caller: Caller, within: Mapping[str, Any] | None, where: Any, *
     """Delete what lies within a scope and matches a filter; see ``Store.delete_where``."""
     if not dry_run:
         caller.check_writable()
-    if within is None and where is None:
+    if not within and where is None:
         raise InvalidInput("delete_where needs within= or where=; where={} says: everything in scope")
     selection = Selection.of(caller, within, where, with_expired=True)
     with caller.session.snapshot() as (_, cursor):
@@ -92,7 +90,7 @@ def plan_undelete(caller: Caller, operation: Operation, memory_id: str) -> Row:
         return live
     if live is not None or memory_id in operation.after:
         raise missing(caller, memory_id)
-    last = _last_version(caller, memory_id)
+    last = _last_version(caller, operation, memory_id)
     if last.key is not None and operation.find_key(last.namespace, last.key) is not None:
         raise AlreadyExists(
             f"the key {last.key!r} of memory {memory_id} is in use by another memory now",
@@ -135,21 +133,17 @@ def _delete_batch(caller: Caller, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _report(chosen: pa.Table, *, is_applied: bool) -> DeleteReport:
     size = sum(chosen.column("size").to_pylist())
-    return DeleteReport(is_applied, len(chosen), tuple(chosen.column("id").slice(0, _SAMPLE).to_pylist()), size)
+    ids = chosen.column("id") if is_applied else chosen.column("id").slice(0, _SAMPLE)
+    return DeleteReport(is_applied, len(chosen), tuple(ids.to_pylist()), size)
 
 
-def _last_version(caller: Caller, memory_id: str) -> Row:
-    """Return the last closed version of a memory that is not live.
+def _last_version(caller: Caller, operation: Operation, memory_id: str) -> Row:
+    """Return the last closed version of a memory that is not live; an operation of the same commit may have closed it.
 
     Raises:
         MemoryNotFound: there is none in the caller's scope.
     """
-    with caller.session.snapshot() as (_, cursor):
-        found = cursor.sql(
-            f"{CLOSED_ROWS} WHERE m.id = ? ORDER BY m.end_seq DESC LIMIT 1",
-            params=[memory_id],
-        ).to_arrow_table()
-    rows = to_rows(found)
-    if not rows or not caller.sees(rows[0]):
+    row = operation.last_closed(memory_id) or last_version(caller, memory_id)
+    if row is None or not caller.sees(row):
         raise MemoryNotFound(f"no memory {memory_id} here", id=memory_id)
-    return rows[0]
+    return row

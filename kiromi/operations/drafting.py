@@ -8,7 +8,7 @@ from typing import Any
 
 from kiromi.attributes import encode_attributes
 from kiromi.catalog.rows import Row
-from kiromi.errors import AlreadyExists, InvalidInput
+from kiromi.errors import AlreadyExists, InvalidInput, VersionConflict
 from kiromi.model import Draft
 from kiromi.operations.caller import Caller
 from kiromi.partition import BUILT_INS, Scheme
@@ -95,10 +95,21 @@ def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str) -
 _UNCOMPARED = frozenset({"version", "begin_seq", "updated_at", "run_id", "n", "last_n"})
 
 
-def replace(caller: Caller, operation: Operation, row: Row, draft: Draft, content: bytes | None, op: str) -> Row:
+def replace(
+    caller: Caller,
+    operation: Operation,
+    row: Row,
+    draft: Draft,
+    content: bytes | None,
+    op: str,
+    *,
+    is_live: bool = True,
+    expected_version: int | None = None,
+) -> Row:
     """Make a draft the next version of a memory within an operation, and record it.
 
-    ``content`` is None to keep the bytes that are there. If nothing changes, the row is returned as it is.
+    ``content`` is None to keep the bytes that are there. If nothing changes, the row is returned as it is. A row that
+    is not live is the last version of a deleted memory: it comes back, changed or not.
     """
     session = caller.session
     event_at = row.created_at if draft.event_at is None else to_micros(draft.event_at)
@@ -134,6 +145,8 @@ def replace(caller: Caller, operation: Operation, row: Row, draft: Draft, conten
     names = [name for name in Row._fields if name not in _UNCOMPARED and getattr(row, name) != getattr(changed, name)]
     if not names and is_live:
         return row
+    # Before anything is written: a transaction goes on if its block catches the error.
+    check_version(row, expected_version)
     is_new_content = changed.sha256 != row.sha256 or changed.media_type != row.media_type
     n = row.n
     if is_new_content and row.blob not in operation.new_contents:
@@ -151,6 +164,21 @@ def replace(caller: Caller, operation: Operation, row: Row, draft: Draft, conten
     operation.write(changed, content if is_new_content else None)
     operation.record(op, row.id, _difference(row, changed, names))
     return changed
+
+
+def check_version(row: Row, expected: int | None) -> None:
+    """Refuse a row of another version than the caller expects, if it expects one.
+
+    Raises:
+        VersionConflict: it has another.
+    """
+    if expected not in (None, row.version):
+        raise VersionConflict(
+            f"memory {row.id} has version {row.version}, not {expected}: read it again",
+            id=row.id,
+            version=row.version,
+            expected_version=expected,
+        )
 
 
 def check_key_free(operation: Operation, namespace: str, key: str | None) -> None:

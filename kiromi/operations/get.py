@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from kiromi.catalog.rows import Row
+from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
 from kiromi.errors import InvalidInput, MemoryDeleted, MemoryExpired, MemoryNotFound
 from kiromi.ids import check_id
 from kiromi.model import Memory
-from kiromi.operations.caller import Caller, is_expired
+from kiromi.operations.caller import Caller, check_text, is_expired
 from kiromi.operations.present import memory_of
 from kiromi.times import from_micros
 
@@ -50,10 +50,13 @@ def find(caller: Caller, memory_id: str | None, key: str | None = None, namespac
         MemoryNotFound: it is not there (MemoryDeleted, MemoryExpired say more).
         InvalidInput: neither or both of id and key are given, or the id is no ULID.
     """
-    if (memory_id is None) == (key is None):
-        raise InvalidInput("give either an id or key=")
-    if memory_id is None:
-        memory_id = _id_of(caller, str(key), namespace)
+    if key is None:
+        if memory_id is None:
+            raise InvalidInput("give either an id or key=")
+    elif memory_id is None:
+        memory_id = _id_of(caller, check_text(key, "key"), check_text(namespace, "namespace"))
+    else:
+        raise InvalidInput("give either an id or key=, not both")
     row = caller.visible(check_id(memory_id))
     if row is None:
         raise missing(caller, memory_id)
@@ -66,16 +69,21 @@ def find(caller: Caller, memory_id: str | None, key: str | None = None, namespac
 
 def missing(caller: Caller, memory_id: str) -> MemoryNotFound:
     """Return the error that says why no live memory has this id, as far as the caller's scope may know."""
-    with caller.session.snapshot() as (_, cursor):
-        is_former = caller.scope.condition(cursor, caller.session.schemes, "history")
-        found = cursor.execute(
-            f"SELECT max(m.end_seq) FROM history m WHERE m.id = ? AND ({is_former.sql})",
-            [memory_id, *is_former.parameters],
-        ).fetchall()
-    seq = found[0][0]
-    if seq is None or caller.session.live(memory_id) is not None:
+    is_live = caller.session.live(memory_id) is not None
+    if is_live or last_version(caller, memory_id) is None:
         return MemoryNotFound(f"no memory {memory_id} here", id=memory_id)
+    with caller.session.snapshot() as (_, cursor):
+        seq = cursor.execute("SELECT max(end_seq) FROM history WHERE id = ?", [memory_id]).fetchall()[0][0]
     return MemoryDeleted(f"memory {memory_id} was deleted at seq {seq}: undelete brings it back", id=memory_id, seq=seq)
+
+
+def last_version(caller: Caller, memory_id: str) -> Row | None:
+    """Return the last closed version of a memory if it is within the caller's scope."""
+    with caller.session.snapshot() as (_, cursor):
+        found = cursor.sql(
+            f"{CLOSED_ROWS} WHERE m.id = ? ORDER BY m.end_seq DESC LIMIT 1", params=[memory_id]
+        ).to_arrow_table()
+    return next((row for row in to_rows(found) if caller.sees(row)), None)
 
 
 def _id_of(caller: Caller, key: str, namespace: str) -> str:

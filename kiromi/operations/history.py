@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from kiromi.attributes import INT_MAX
 from kiromi.catalog.rows import AUDIT_SCHEMA, CLOSED_ROWS, AuditRow, integer_times, to_rows
 from kiromi.errors import InvalidInput, MemoryNotFound
 from kiromi.ids import check_id
@@ -40,6 +41,8 @@ def history(caller: Caller, memory_id: str) -> list[Version]:
 
 def audit(caller: Caller, since: int, memory_id: str | None, limit: int | None) -> list[AuditEntry]:
     """Return audit entries after a seq, oldest first; see ``Store.audit``."""
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        raise InvalidInput(f"limit={limit!r} is not a whole number of at least 0, or None for all")
     rows = list(_audit_rows(caller, since, memory_id, limit))
     return [
         AuditEntry(
@@ -81,7 +84,7 @@ def _operation(caller: Caller, seq: int) -> list[AuditRow]:
 def _audit_rows(
     caller: Caller, since: int, memory_id: str | None, limit: int | None, until: int | None = None
 ) -> Iterator[AuditRow]:
-    if not isinstance(since, int) or isinstance(since, bool) or since < 0:
+    if not isinstance(since, int) or isinstance(since, bool) or not 0 <= since <= INT_MAX:
         raise InvalidInput(f"since={since!r} is not a seq (a whole number of at least 0)")
     with caller.session.snapshot() as (_, cursor):
         sql, parameters = "a.seq > ?", list[Any]([since])
@@ -91,7 +94,7 @@ def _audit_rows(
             sql, parameters = f"{sql} AND a.memory_id = ?", [*parameters, check_id(memory_id)]
         if caller.scope.wanted:
             sql, parameters = _scoped(caller, cursor, sql, parameters)
-        tail = "" if limit is None else f" LIMIT {int(limit)}"
+        tail = "" if limit is None else f" LIMIT {limit}"
         found = cursor.sql(
             f"SELECT {_AUDIT_COLUMNS} FROM audit_log a WHERE {sql} ORDER BY a.seq, a.i{tail}", params=parameters
         )

@@ -69,7 +69,7 @@ def import_from(caller: Caller, source: Source, options: Options) -> ImportRepor
     bad: list[BadRecord] = []
     reading = _Reading(caller, source, bad.append)
     tally = _Tally()
-    held = _rehearse(caller, reading, options, tally)
+    held = _rehearse(caller, reading, bad.append, options, tally)
     if bad and options.on_error == "abort":
         raise _refusal(source, reading.count, bad)
     if options.prune:
@@ -176,33 +176,250 @@ class _Reading:
                 self.keys.setdefault((record.draft.namespace, record.draft.key), record.position)
             return BadRecord(record.position, str(error))
         if draft.key is not None:
-            first = self.keys.setdefault((draft.namespace, draft.key), record.position)
-            if first is not record.position:
-                return BadRecord(record.position, f"the key {draft.key!r} is that of {first} already")
+            pair = (draft.namespace, draft.key)
+            if pair in self.keys:
+                return BadRecord(record.position, f"the key {draft.key!r} is that of {self.keys[pair]} already")
+            self.keys[pair] = record.position
         if draft.id is not None:
-            first = self._ids.setdefault(draft.id, record.position)
-            if first is not record.position:
-                return BadRecord(record.position, f"the id {draft.id} is that of {first} already")
+            if draft.id in self._ids:
+                return BadRecord(record.position, f"the id {draft.id} is that of {self._ids[draft.id]} already")
+            self._ids[draft.id] = record.position
         return record if draft is record.draft else replace(record, draft=draft)
 
 
-def _rehearse(caller: Caller, reading: _Reading, options: Options, tally: _Tally) -> list[SourceRecord] | None:
+def _rehearse(
+    caller: Caller, reading: _Reading, on_bad: OnBad, options: Options, tally: _Tally
+) -> list[SourceRecord] | None:
     """Plan every record and drop the plans; return what is to be written, or None if that is too much to keep."""
+    session = caller.session
     held: list[SourceRecord] | None = []
     held_bytes = 0
     for batch in _batches(reading.records(), options.batch_size):
-        session = caller.session
         operation = Operation(session, session.view.seq + 1, now_micros(), caller.context)
-        effects = _plan_batch(caller, operation, batch, reading._on_bad)
-        tally.count(effect for effect, _ in effects.values())
-        for record in batch:
-            effect, _ = effects.get(record.position, ("unchanged", ""))
-            if effect == "unchanged" or held is None:
-                continue
-            held.append(record)
-            held_bytes += len(record.draft.content) + _RECORD_BYTES
-            if held_bytes > HELD_BYTES:
-                held = None
+        planned = _plan_batch(caller, operation, batch, on_bad)
+        tally.count(plan.effect for plan in planned)
+        for plan in planned:
+            if held is not None and plan.effect != "unchanged":
+                held.append(plan.record)
+                held_bytes += len(plan.record.draft.content) + _RECORD_BYTES
+                held = held if held_bytes <= HELD_BYTES else None
         if options.on_progress is not None:
             options.on_progress(reading.count, None)
     return held
+
+
+def _commit(
+    caller: Caller, records: Iterable[SourceRecord], on_bad: OnBad, options: Options, tally: _Tally, total: int
+) -> None:
+    """Write records in batches of one operation each."""
+    done = 0
+    for batch in _batches(records, options.batch_size):
+        # Alone in its commit: a write of another thread in the same one would not be seen by the look-up of the keys.
+        with transaction(caller.session, caller.context) as operation:
+            planned = _plan_batch(caller, operation, batch, on_bad)
+        tally.count(plan.effect for plan in planned)
+        written = tuple(plan.id for plan in planned if plan.effect != "unchanged")
+        if written:
+            tally.acknowledge(operation.seq, written, options.on_batch)
+        done += len(batch)
+        if options.on_progress is not None:
+            options.on_progress(done, total)
+
+
+def _prune(caller: Caller, disappeared: Sequence[tuple[str, int]], options: Options, tally: _Tally) -> None:
+    """Delete memories in batches of one operation each, but for those that somebody changed since they were chosen."""
+    for start in range(0, len(disappeared), options.batch_size):
+        with transaction(caller.session, caller.context) as operation:
+            deleted = []
+            for memory_id, begin_seq in disappeared[start : start + options.batch_size]:
+                row = operation.live(memory_id)
+                if row is not None and row.begin_seq == begin_seq:
+                    plan_delete(caller, operation, memory_id)
+                    deleted.append(memory_id)
+        if deleted:
+            tally.pruned += len(deleted)
+            tally.acknowledge(operation.seq, tuple(deleted), options.on_batch)
+
+
+def _batches(records: Iterable[SourceRecord], size: int) -> Iterator[list[SourceRecord]]:
+    batch: list[SourceRecord] = []
+    held_bytes = 0
+    for record in records:
+        batch.append(record)
+        held_bytes += len(record.draft.content)
+        if len(batch) == size or held_bytes >= MAX_BATCH_BYTES:
+            yield batch
+            batch, held_bytes = [], 0
+    if batch:
+        yield batch
+
+
+# -- planning a batch --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    record: SourceRecord
+    effect: Effect
+    id: str
+
+
+def _plan_batch(caller: Caller, operation: Operation, batch: Sequence[SourceRecord], on_bad: OnBad) -> list[_Planned]:
+    """Plan an upsert of each record; report those that are bad and leave them out."""
+    known = _look_up(caller, operation, [record.draft for record in batch])
+    planned = []
+    for record in batch:
+        try:
+            planned.append(_plan_record(caller, operation, record, known))
+        except (InvalidInput, AlreadyExists) as error:
+            on_bad(BadRecord(record.position, error.message))
+    return planned
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the store knows of the keys and ids of a batch."""
+
+    holders: Mapping[tuple[str, str], str]
+    """The ids of the live memories that have the keys."""
+    deleted: Mapping[str, Row]
+    """The last versions of ids that are no longer live."""
+
+
+def _look_up(caller: Caller, operation: Operation, drafts: Sequence[Draft]) -> _Known:
+    pairs = [(draft.namespace, draft.key) for draft in drafts if draft.key is not None]
+    holders: dict[tuple[str, str], str] = {}
+    if pairs:
+        with caller.session.writer:
+            holders = caller.session.catalog.find_keys(pairs)
+    absent = [draft.id for draft in drafts if draft.id is not None and operation.live(draft.id) is None]
+    deleted: dict[str, Row] = {}
+    if absent:
+        with caller.session.snapshot() as (_, cursor):
+            found = cursor.sql(
+                f"{CLOSED_ROWS} WHERE m.id IN (SELECT unnest(?))"
+                " QUALIFY row_number() OVER (PARTITION BY m.id ORDER BY m.end_seq DESC) = 1",
+                params=[absent],
+            ).to_arrow_table()
+        deleted = {row.id: row for row in to_rows(found)}
+    return _Known(holders, deleted)
+
+
+def _plan_record(caller: Caller, operation: Operation, record: SourceRecord, known: _Known) -> _Planned:
+    """Plan an upsert.
+
+    Raises:
+        AlreadyExists: the key belongs to another id, or the id to another key, or to what the caller cannot see.
+        InvalidInput: the scheme cannot place it, or it would lie outside the caller's scope.
+    """
+    draft = record.draft
+    row = _current(caller, operation, draft, known)
+    if row is None:
+        memory_id = draft.id or caller.session.ids.make()
+        create(caller, operation, draft, memory_id)
+        return _Planned(record, "added", memory_id)
+    if row.id in known.deleted:
+        replace_version(caller, operation, row, draft, draft.content, "undelete", is_live=False)
+        return _Planned(record, "added", row.id)
+    new = replace_version(caller, operation, row, draft, draft.content, "put")
+    return _Planned(record, "unchanged" if new is row else "changed", row.id)
+
+
+def _current(caller: Caller, operation: Operation, draft: Draft, known: _Known) -> Row | None:
+    """Return the version that a draft replaces, None if it is new."""
+    holder = None if draft.key is None else known.holders.get((draft.namespace, draft.key))
+    if holder is not None and draft.id not in (None, holder):
+        raise AlreadyExists(f"key {draft.key!r} is in use by another id than {draft.id}", key=draft.key)
+    memory_id = holder or draft.id
+    if memory_id is None:
+        return None
+    row = operation.live(memory_id) or known.deleted.get(memory_id)
+    if row is None:
+        return None
+    if not caller.sees(row):
+        name = f"id {draft.id}" if holder is None else f"key {draft.key!r}"
+        raise AlreadyExists(f"{name} is in use outside the scope of this handle")
+    if holder is None and (row.key, row.namespace if row.key else "") != (
+        draft.key,
+        draft.namespace if draft.key else "",
+    ):
+        raise AlreadyExists(
+            f"id {draft.id} is that of a memory with the key {row.key!r} in namespace {row.namespace!r}, not {draft.key!r}"
+            f" in {draft.namespace!r}",
+            id=draft.id,
+        )
+    return row
+
+
+# -- pruning -----------------------------------------------------------------------------------------------------------
+
+
+def _disappeared(
+    caller: Caller, source: Source, present: Mapping[tuple[str, str], str], bad: Iterable[BadRecord]
+) -> list[tuple[str, int]]:
+    """Return id and begin_seq of the memories of the source's namespace whose keys are not in the source."""
+    unreadable = {record.position.rstrip("/") for record in bad}
+    with caller.session.snapshot() as (_, cursor):
+        scope = caller.scope.condition(cursor, caller.session.schemes)
+        found = cursor.execute(
+            "SELECT m.id, m.begin_seq, m.key FROM memories m"
+            f" WHERE m.namespace = ? AND m.key IS NOT NULL AND ({scope.sql}) ORDER BY m.id",
+            [source.namespace, *scope.parameters],
+        ).fetchall()
+    return [
+        (memory_id, begin_seq)
+        for memory_id, begin_seq, key in found
+        if (source.namespace, key) not in present and unreadable.isdisjoint(_paths_to(key))
+    ]
+
+
+def _paths_to(key: str) -> Iterator[str]:
+    """Yield a key and the folders above it: one that could not be read hides all that is below it."""
+    while key:
+        yield key
+        key = key.rpartition("/")[0]
+
+
+def _check_prunable(source: Source, bad: Sequence[BadRecord]) -> None:
+    if bad and not source.names_bad_records_by_key:
+        raise InvalidInput(
+            f"prune=True: {bad[0].position} and perhaps more cannot be read, so what disappeared from {str(source.path)!r}"
+            f" is not known; repair it or import without prune: {bad[0].reason}",
+            bad=_facts(bad),
+        )
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def _refusal(source: Source, count: int, bad: Sequence[BadRecord]) -> InvalidInput:
+    shown = "; ".join(f"{record.position}: {record.reason}" for record in bad[:_SHOWN])
+    more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+    return InvalidInput(
+        f"{len(bad):,} of {count:,} records of {str(source.path)!r} are bad, nothing was written: {shown}{more}",
+        path=str(source.path),
+        read=count,
+        bad=_facts(bad),
+    )
+
+
+def _on_late_bad(options: Options, bad: list[BadRecord]) -> OnBad:
+    """Return what to do about a record that was fine in pass 1, or was not there."""
+
+    def refuse(record: BadRecord) -> None:
+        raise InvalidInput(f"{record.position}: {record.reason}", position=record.position, bad=_facts([record]))
+
+    return bad.append if options.on_error == "skip" else refuse
+
+
+def _interrupted(error: InvalidInput, source: Source, tally: _Tally) -> InvalidInput:
+    upto = f", the last as seq {tally.last_seq}" if tally.batches else ""
+    return InvalidInput(
+        f"{error.message}. The source or the store changed while {str(source.path)!r} was imported: {tally.batches}"
+        f" batches were committed{upto}, and stay; import again to go on",
+        **{**error.details, "batches": tally.batches, "last_seq": tally.last_seq},
+    )
+
+
+def _facts(bad: Iterable[BadRecord]) -> list[dict[str, str]]:
+    return [{"position": record.position, "reason": record.reason} for record in bad]

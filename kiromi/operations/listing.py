@@ -1,21 +1,28 @@
 """List, count and enumerate live memories."""
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kiromi.attributes import check_scalar
 from kiromi.errors import InvalidInput
 from kiromi.filters import COLUMN_TYPES, ColumnType, Condition
+from kiromi.ids import check_id
 from kiromi.model import Page
 from kiromi.operations.caller import Caller
 from kiromi.operations.present import info_of
 from kiromi.operations.select import COLUMNS, Selection
 
 MAX_LIMIT = 10_000
+_CURSOR_TYPES = {
+    ColumnType.TEXT: str,
+    ColumnType.INTEGER: int,
+    ColumnType.FLOAT: float,
+    ColumnType.TIMESTAMP: int,
+}
 _FROM = "FROM memories m JOIN contents c USING (id, n)"
 
 
@@ -69,8 +76,8 @@ def list_memories(
         raise InvalidInput(f"limit={limit!r} is not a whole number from 1 to {MAX_LIMIT:,}")
     order = Order.parse(order_by)
     selection = Selection.of(caller, within, where)
-    query = _digest(caller, within, selection, order)
-    resumed = None if cursor is None else order.after(*_decode(cursor, query))
+    query = _digest(selection, order)
+    resumed = None if cursor is None else order.after(*_decode(cursor, query, order))
     with caller.session.snapshot() as (view, connection):
         condition = selection.condition(connection)
         sql, parameters = condition.sql, condition.parameters
@@ -107,9 +114,9 @@ def list_ids(caller: Caller, within: Mapping[str, Any] | None, where: Any) -> li
     return ids
 
 
-def _digest(caller: Caller, within: Mapping[str, Any] | None, selection: Selection, order: Order) -> str:
+def _digest(selection: Selection, order: Order) -> str:
     """Return what tells a cursor's query from another."""
-    facts = repr((within, selection.where, order, caller.scope))
+    facts = repr((sorted(map(repr, selection.within.wanted)), selection.where, order))
     return hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -117,11 +124,16 @@ def _encode(value: Any, memory_id: str, query: str) -> str:
     return base64.urlsafe_b64encode(json.dumps([query, value, memory_id]).encode()).decode()
 
 
-def _decode(cursor: str, query: str) -> tuple[Any, str]:
+def _decode(cursor: str, query: str, order: Order) -> tuple[Any, str]:
     try:
         made_for, value, memory_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-    except (AttributeError, ValueError, TypeError, binascii.Error) as error:
+        check_id(memory_id)
+        if value is not None:
+            check_scalar(value, "cursor")
+    except (AttributeError, ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"cursor {cursor!r} was not made by this store") from error
     if made_for != query:
         raise InvalidInput("the cursor belongs to another listing: pass the same within, where and order_by")
-    return value, str(memory_id)
+    if value is not None and type(value) is not _CURSOR_TYPES[COLUMN_TYPES[order.column]]:
+        raise InvalidInput(f"cursor {cursor!r} was not made by this store")
+    return value, memory_id

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from kiromi.errors import InvalidInput, SchemeMismatch
-from kiromi.operations.caller import Caller, Guard
+from kiromi.operations.caller import Caller, Guard, check_text
 from kiromi.partition import Scheme, check_name
 from kiromi.session.location import resolve_root
 from kiromi.session.operation import Context
@@ -57,7 +57,7 @@ def open_caller(
 
 def check_actor(actor: str) -> None:
     """Refuse an actor that is no non-empty text."""
-    if not isinstance(actor, str) or not actor:
+    if not check_text(actor, "actor"):
         raise InvalidInput(f"actor={actor!r} is not a non-empty text")
 
 

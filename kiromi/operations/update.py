@@ -5,12 +5,13 @@ from typing import Any
 
 from kiromi.attributes import decode_attributes
 from kiromi.catalog.rows import Row
-from kiromi.errors import InvalidInput, VersionConflict
+from kiromi.errors import InvalidInput
 from kiromi.model import Memory
 from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import check_key_free, check_partition, record_of, replace, screened
 from kiromi.operations.get import missing
 from kiromi.operations.present import memory_of
+from kiromi.partition import BUILT_INS
 from kiromi.records import FIELDS, parse_record
 from kiromi.session.commit import run
 from kiromi.session.operation import Operation
@@ -55,24 +56,21 @@ def plan_update(
     )
     content = given["content"] if "content" in given else _current(caller, operation, row) if needs_content else b""
     record = record_of(row, _merged(row, given), content)
+    for name in ("kind", "key", "event_at"):
+        if name in (given.get("partition") or {}):
+            del record[name]  # the partition sets it
     for name, value in given.items():
-        if name not in ("content", "attributes", "partition"):
+        if name not in ("content", "attributes"):
             record[name] = value
-    if "content" in given and "media_type" not in given and isinstance(content, bytes) is not _is_binary(row):
+    if "content" in given and "media_type" not in given and isinstance(content, str) is _is_binary(row):
         record["media_type"] = (
             None  # text given for bytes, or the other way round: what the new content is follows from it
         )
     draft = screened(caller, parse_record(record))
     if (draft.namespace, draft.key) != (row.namespace, row.key):
         check_key_free(operation, draft.namespace, draft.key)
-    new = replace(caller, operation, row, draft, draft.content if needs_content else None, "update")
-    if new is not row and expected_version not in (None, row.version):
-        raise VersionConflict(
-            f"memory {memory_id} has version {row.version}, not {expected_version}: read it again",
-            id=memory_id,
-            version=row.version,
-            expected_version=expected_version,
-        )
+    data = draft.content if needs_content else None
+    new = replace(caller, operation, row, draft, data, "update", expected_version=expected_version)
     return new, draft.content if needs_content else operation.new_contents.get(new.blob)
 
 
@@ -83,23 +81,26 @@ def _check_names(given: Mapping[str, Any]) -> None:
 
 
 def _merged(row: Row, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes after the update: those given replace, None removes (in ``partition``, None is a value)."""
+    """Return the attributes after the update, without those that the partition sets: there, None is a value."""
     attributes: dict[str, Any] = decode_attributes(row.attributes)
-    changes = given.get("attributes") or {}
-    partition = given.get("partition") or {}
-    if not isinstance(changes, Mapping) or not isinstance(partition, Mapping):
-        raise InvalidInput("attributes and partition take a mapping of names to values")
+    changes = _mapping(given, "attributes")
+    partition = _mapping(given, "partition")
+    for name in partition:
+        if name not in BUILT_INS:
+            attributes.pop(name, None)
     for name, value in changes.items():
-        if name in partition and partition[name] != value:
-            raise InvalidInput(
-                f"{name!r} has two values, {value!r} in attributes and {partition[name]!r} in partition", name=name
-            )
-        if value is None:
+        if value is None and name not in partition:
             attributes.pop(name, None)
         else:
             attributes[name] = value
-    attributes.update(partition)
     return attributes
+
+
+def _mapping(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = given.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidInput(f"{name}={value!r} is not a mapping of names to values")
+    return value or {}
 
 
 def _current(caller: Caller, operation: Operation, row: Row) -> bytes:

@@ -14,14 +14,16 @@ from typing import Any
 
 import duckdb
 
-from kiromi.attributes import decode_attributes
+from kiromi.attributes import check_scalar, decode_attributes
 from kiromi.catalog.rows import Row
 from kiromi.errors import InvalidInput
 from kiromi.filters import Condition
+from kiromi.model import Scalar
 from kiromi.partition import BUILT_INS, Scheme, Segment, identity_text
 from kiromi.times import from_micros
 
 Schemes = Mapping[int, Scheme]
+DEFAULT_KIND = "episodic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Within:
 
     wanted: tuple[tuple[Segment, str | None], ...]
     """What each segment (a field on its own is a segment without transform) has to render."""
+    given: tuple[tuple[str, Scalar | None], ...] = ()
+    """The values, with their types, of the fields for which that says all."""
 
     def matches(self, row: Row) -> bool:
         """Tell whether a row, live or closed, lies within."""
@@ -55,17 +59,18 @@ class Within:
             tuple(parameter for condition in conditions for parameter in condition.parameters),
         )
 
-    def defaults(self) -> dict[str, str]:
+    def defaults(self) -> dict[str, Scalar | None]:
         """Return the attributes that a new memory within must have, where a value says so plainly."""
-        return {
-            segment.field: text
-            for segment, text in self.wanted
-            if segment.field not in (None, *BUILT_INS) and segment.transform is None and text is not None
-        }
+        return {field: value for field, value in self.given if field not in BUILT_INS}
+
+    @property
+    def kind(self) -> str:
+        """The kind of a new memory within that does not name one."""
+        return next((value for field, value in self.given if field == "kind" and isinstance(value, str)), DEFAULT_KIND)
 
     def __and__(self, other: "Within") -> "Within":
         """Return what lies within both."""
-        return Within((*self.wanted, *other.wanted))
+        return Within((*self.wanted, *other.wanted), (*self.given, *other.given))
 
 
 EVERYTHING = Within(())
@@ -81,7 +86,14 @@ def parse_within(within: Mapping[str, Any] | None, schemes: Schemes, active: int
         return EVERYTHING
     if not isinstance(within, Mapping):
         raise InvalidInput(f"within={within!r} is not a mapping of segment or field names to values")
-    return Within(tuple((_resolve(name, schemes, active), _text(name, value)) for name, value in within.items()))
+    wanted = []
+    given = []
+    for name, value in within.items():
+        segment = _resolve(name, schemes, active)
+        wanted.append((segment, _text(name, value)))
+        if segment.field is not None and segment.transform is None:
+            given.append((segment.field, None if value is None else check_scalar(value, f"within {name!r}")))
+    return Within(tuple(wanted), tuple(given))
 
 
 def row_values(row: Row) -> dict[str, Any]:

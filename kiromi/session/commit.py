@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import duckdb
 
+from kiromi.blobs.base import SyncFailed
 from kiromi.catalog.changes import BlobKey, Changes
 from kiromi.catalog.rows import Row
 from kiromi.errors import InvalidInput, StorageError
@@ -121,6 +122,11 @@ class _Group:
             return self._keys[namespace, key]
         return self._session.find_key(namespace, key)
 
+    def last_closed(self, memory_id: str) -> Row | None:
+        """Return the version of a memory that an operation of the group ended last, or None."""
+        closed = self.plan.changes.closed
+        return next((row for row, _ in reversed(closed) if row.id == memory_id), None)
+
     def begin(self, context: Context) -> Operation:
         """Return a new operation upon what the group holds so far."""
         head = self.plan.changes.head
@@ -144,35 +150,56 @@ def commit(session: Session, plan: CommitPlan) -> None:
     Raises:
         StorageError: nothing was changed, or (the message says so) the session must be opened again.
     """
+    session.lease.check()
     changes, pending = plan.changes, session.pending
     pending.reopen(changes.places)
 
     # Stage: new bytes are durable before any row names them.
-    put: frozenset[BlobKey] = frozenset()
+    put: dict[BlobKey, str] = {}
     if plan.new_blobs:
         if not session.blobs.has_staging:
             put = _intend(session, plan)
-        if session.blobs.write(plan.new_blobs):
-            pending.mark_durable()
+        _stage(session, plan)
 
     # Commit: rows, history, audit entries and pending places, in one transaction; then readers see all of it.
-    with session.publishing():
+    with session.publishing(), session.failing():
         try:
             is_folded = session.catalog.commit(changes, pending.cleared)
         except duckdb.Error as error:
-            _resolve_ambiguity(session, changes, error)
-            return
-        if is_folded:
-            pending.forget_cleared()
-        pending.add(changes.places, dict(plan.facts))
-        session.publish(session.view.advance(changes), changes.head)
+            doubt: duckdb.Error | None = error
+            session.reopen()
+        else:
+            doubt = None
+            if is_folded:
+                pending.forget_cleared()
+            pending.add(changes.places, dict(plan.facts))
+            session.publish(session.view.advance(changes), changes.head)
+    if doubt is not None:
+        # Reopening has recovered; what remains is to see whether the commit took place.
+        if session.head.hash != changes.head.hash:
+            raise StorageError(f"the catalog refused the commit, nothing was changed: {doubt}") from doubt
+        return
 
     # Settle: each blob to the one place where it belongs. What fails here stays pending; the operation has succeeded.
     session.settle(put)
 
 
-def _intend(session: Session, plan: CommitPlan) -> frozenset[BlobKey]:
-    """Commit where new bytes are about to be put, so that a killed process leaves no object that nobody knows of."""
+def _stage(session: Session, plan: CommitPlan) -> None:
+    try:
+        if session.blobs.write(plan.new_blobs):
+            session.pending.mark_durable()
+    except SyncFailed:
+        # The kernel reports a failed sync once: the next one would call durable what is lost.
+        with session.failing():
+            raise
+
+
+def _intend(session: Session, plan: CommitPlan) -> dict[BlobKey, str]:
+    """Commit where new bytes are about to be put, so that a killed process leaves no object that nobody knows of.
+
+    Returns:
+        Where each is put: not always where it belongs, as a later operation of the same commit may have replaced it.
+    """
     contents = {(content.id, content.n): content for content in plan.changes.contents}
     places = {key: plan.changes.places[key] for key in contents}
     with session.failing():
@@ -180,11 +207,6 @@ def _intend(session: Session, plan: CommitPlan) -> frozenset[BlobKey]:
             session.pending.forget_cleared()
     # Until the commit names them these bytes belong nowhere: if it never comes, settle deletes them.
     session.pending.add(places, dict.fromkeys(places))
-    return frozenset(places)
-
-
-def _resolve_ambiguity(session: Session, changes: Changes, error: duckdb.Error) -> None:
-    """After an error at COMMIT: reopen the catalog and look whether the commit is there."""
-    session.reopen()
-    if session.head.hash != changes.head.hash:
-        raise StorageError(f"the catalog refused the commit, nothing was changed: {error}") from error
+    return {
+        (content.id, content.n): blob.goal for content, blob in zip(plan.changes.contents, plan.new_blobs, strict=True)
+    }

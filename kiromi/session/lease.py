@@ -52,14 +52,21 @@ class Lease:
         """Let every later lease raise ``reason``: the session failed or was closed."""
         self._refusal = reason
 
+    def check(self) -> None:
+        """Raise the refusal, if there is one: a call that began before it must not commit after it."""
+        if self._refusal is not None:
+            raise self._refusal
+
     def close(self) -> None:
         """Wait for calls in progress, then give the lock up for good."""
         if os.getpid() != self._pid:
             return
         with self._condition:
-            self._let_go()
-            self._refusal = self._refusal or InvalidInput("the store is closed")
-            self._lock.close()
+            try:
+                self._let_go()
+            finally:
+                self._refusal = self._refusal or InvalidInput("the store is closed")
+                self._lock.close()
         if self._watcher is not None:
             self._watcher.join()
 
@@ -73,8 +80,7 @@ class Lease:
         with self._condition:
             while self._is_giving:
                 self._condition.wait()
-            if self._refusal is not None:
-                raise self._refusal
+            self.check()
             if not self._is_held:
                 self._acquire()
             self._active += 1

@@ -6,6 +6,7 @@ asks. The owner looks at ``lock.ask`` now and then, finishes what it does and le
 kernel drops both locks when a process dies.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -79,8 +80,10 @@ class StoreLock:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, json.dumps(holder).encode() + b"\n", 0)
+        # For people only: a full disk must not stop who holds the lock.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, json.dumps(holder).encode() + b"\n", 0)
 
     def _holder(self) -> str:
         try:

@@ -39,6 +39,9 @@ class State(Protocol):
     def find_key(self, namespace: str, key: str) -> str | None:
         """Return the id of the live memory with that key, or None."""
 
+    def last_closed(self, memory_id: str) -> Row | None:
+        """Return the version of a memory that ended last among those that the tables do not hold yet, or None."""
+
 
 class Operation:
     """The changes of one seq."""
@@ -66,6 +69,10 @@ class Operation:
         if (namespace, key) in self.keys:
             return self.keys[namespace, key]
         return self._state.find_key(namespace, key)
+
+    def last_closed(self, memory_id: str) -> Row | None:
+        """Return the version of a memory that an operation of the same commit ended last, or None."""
+        return self.before.get(memory_id) or self._state.last_closed(memory_id)
 
     def create(self, row: Row, data: bytes) -> None:
         """Make ``row`` a new memory; the caller knows that none of that id is live."""

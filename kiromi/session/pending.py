@@ -4,7 +4,7 @@ A blob is pending from the commit that changes where it belongs until it was set
 Only then may its row go, with a later commit. Readers look here when a blob is not at its goal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kiromi.blobs.base import Settlement
@@ -59,14 +59,18 @@ class Pending:
             del self.places[key], self.facts[key]
         self.cleared = set()
 
-    def settlements(self, view: View, just_put: frozenset[BlobKey] = frozenset()) -> list[Settlement]:
-        """Return what is to be settled, with the goal of each blob computed from the view."""
-        return [
-            Settlement(
-                *key, goal_of(key, self.facts[key], view), self.places[key], _size(self.facts[key]), key in just_put
-            )
-            for key in self.unsettled
-        ]
+    def settlements(self, view: View, just_put: Mapping[BlobKey, str]) -> list[Settlement]:
+        """Return what is to be settled, with the goal of each blob computed from the view.
+
+        ``just_put`` says where the session itself has just put whole blobs.
+        """
+        settlements = []
+        for key in self.unsettled:
+            facts = self.facts[key]
+            goal = goal_of(key, facts, view)
+            is_put = goal is not None and just_put.get(key) == goal
+            settlements.append(Settlement(*key, goal, self.places[key], _size(facts), is_put))
+        return settlements
 
 
 def goal_of(key: BlobKey, facts: tuple[str, int] | None, view: View) -> str | None:

@@ -9,13 +9,13 @@ import ctypes
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import duckdb
 
 from kiromi.blobs.base import Blobs
-from kiromi.blobs.local import LocalBlobs
+from kiromi.blobs.local import LocalBlobs, make_durable_folder
 from kiromi.blobs.objects import ObjectBlobs
 from kiromi.catalog.audit import genesis
 from kiromi.catalog.changes import BlobKey, Head
@@ -41,6 +41,8 @@ from kiromi.session.pending import Pending, goal_of
 from kiromi.times import now_micros
 
 T = TypeVar("T")
+
+_NOTHING: Mapping[BlobKey, str] = {}
 
 
 class Session:
@@ -102,6 +104,10 @@ class Session:
     def live(self, memory_id: str) -> Row | None:
         """Return a live memory's row, or None."""
         return self.view.get(memory_id)
+
+    def last_closed(self, memory_id: str) -> Row | None:
+        """Return None: whoever asks finds every committed version in the tables."""
+        return None
 
     def find_key(self, namespace: str, key: str) -> str | None:
         """Return the id of the live memory with that key; for the committing thread only."""
@@ -176,7 +182,7 @@ class Session:
         """Let readers see a commit."""
         self._view, self._head = view, head
 
-    def settle(self, just_put: frozenset[BlobKey] = frozenset()) -> None:
+    def settle(self, just_put: Mapping[BlobKey, str] = _NOTHING) -> None:
         """Bring every pending blob where it belongs; what fails stays pending and is tried with the next commit."""
         pending = self.pending
         failures = self.blobs.settle(pending.settlements(self.view, just_put))
@@ -198,6 +204,7 @@ class Session:
     def fold(self) -> None:
         """Move the journal into the tables; the caller holds ``writer``."""
         if not self.read_only:
+            self.lease.check()
             self.sync_settled()
             with self.failing():
                 self.catalog.fold(self.pending.cleared)
@@ -213,9 +220,14 @@ class Session:
         try:
             yield
         except (duckdb.Error, StorageError) as error:
+            self.lease.check()
             failure = StorageError(f"{error}; close the store and open it again to recover")
             self.lease.refuse(failure)
             raise failure from error
+        except BaseException as error:
+            # Such as Ctrl-C between a commit and its being noted here.
+            self.lease.refuse(StorageError(f"interrupted by {error!r}; close the store and open it again to recover"))
+            raise
 
     def reopen(self) -> None:
         """Open the catalog anew after an error at COMMIT, to see whether the commit took place."""
@@ -247,7 +259,7 @@ class Session:
             if self._template is None or self.read_only:
                 raise self._not_found()
             try:
-                self.catalog_path.parent.mkdir(parents=True, exist_ok=True)
+                make_durable_folder(str(self.catalog_path.parent))
             except OSError as error:
                 raise StorageError(f"cannot make the folder {self.catalog_path.parent}: {error}") from error
 
@@ -274,6 +286,7 @@ class Session:
         try:
             with self.writer:
                 if not self.read_only:
+                    self.lease.check()
                     self.settle()
                     self.fold()
         except KiromiError:
@@ -318,9 +331,9 @@ class Session:
             raise
 
     def _refuse_lost_catalog(self) -> None:
-        if next(self.blobs.walk("data"), None) is not None:
+        if any(next(self.blobs.walk(folder), None) is not None for folder in ("data", "attic")):
             raise IntegrityError(
-                f"{self.root.url} (tenant {self.tenant!r}) has memories under data/, but there is no catalog at"
+                f"{self.root.url} (tenant {self.tenant!r}) has blobs under data/ or attic/, but there is no catalog at"
                 f" {self.catalog_path}",
                 catalog=str(self.catalog_path),
             )

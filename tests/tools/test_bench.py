@@ -118,6 +118,11 @@ def test_command_runs_one_benchmark_writes_json_and_leaves_no_files(
     assert list(folder.iterdir()) == []
 
 
+def test_files_are_kept_if_asked(tmp_path: Path) -> None:
+    assert main(["--only", "append", "--quick", "--keep", "--dir", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("kiromi-bench-*/append/store/default/data/*/*/*.md"))) > 0
+
+
 def test_command_refuses_an_unknown_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         main(["--only", "nonsense"])

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -20,12 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks that the arguments name; return the exit code."""
     options = _parser().parse_args(arguments)
     chosen = [benchmark for benchmark in BENCHMARKS if not options.only or benchmark.name in options.only]
-    # All files go at the very end: files made right after many were deleted are slow, and would spoil what comes next.
-    with tempfile.TemporaryDirectory(prefix="kiromi-bench-", dir=options.dir) as folder:
-        report = run(chosen, Path(folder), QUICK if options.quick else FULL, is_quick=options.quick)
+    folder = Path(tempfile.mkdtemp(prefix="kiromi-bench-", dir=options.dir))
+    try:
+        report = run(chosen, folder, QUICK if options.quick else FULL, is_quick=options.quick)
         Console().print(as_table(report))
         if options.json is not None:
             options.json.write_text(json.dumps(as_json(report), indent=2) + "\n")
+    finally:
+        if not options.keep:
+            shutil.rmtree(folder)
     return 0
 
 
@@ -57,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="smaller sizes, to try things out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     parser.add_argument("--dir", type=Path, metavar="FOLDER", help="write below this folder (default: the temp folder)")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="leave what was written: on ext4 deleting it slows down the making of files, so another run, for 5 minutes",
+    )
     return parser
 
 

@@ -1,0 +1,4 @@
+"""x"""
+import typer
+
+commands = typer.Typer()

@@ -1,0 +1,175 @@
+"""``import`` and ``export``: files to memories and back."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kiromi.cli import options, shown
+from kiromi.cli.exits import USAGE, error_document
+from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.progress import progress, stops_between_batches
+from kiromi.cli.values import pairs, selection
+from kiromi.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from kiromi.model import BatchReport, ImportReport
+
+PANEL = "Files"
+commands = typer.Typer()
+
+_DEFAULT_BATCH = 1_000
+_RESUME = "stopped; what is committed stays. Run the same command again to go on: it touches only what is not there yet"
+
+Format = Annotated[
+    Literal["markdown", "jsonl", "parquet", "csv"] | None,
+    typer.Option("--format", help="The format; the name of the file or folder says it if not given.", show_default=False),
+]
+
+
+@command(
+    commands,
+    "import",
+    panel=PANEL,
+    examples=[
+        "kiromi import peps --map event_at=created",
+        "kiromi import peps --prune --dry-run",
+        "kiromi --store memories import notes.jsonl --scheme 'user={user}' --on-error skip",
+        "kiromi import people.csv --type age=int --source people",
+    ],
+)
+def import_(
+    cli: Invocation,
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="A folder of Markdown, or a JSONL, Parquet or CSV file.")],
+    format_name: Format = None,
+    source_name: Annotated[
+        str | None,
+        typer.Option("--source", metavar="NAME", help="The namespace of the keys; the folder's or file's name if not said."),
+    ] = None,
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FIELD=NAME", help="Read a field from the front matter of that name. May be repeated."),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            metavar="NAME=TYPE",
+            help="The type of a CSV column: str, int, float, decimal, bool, date or datetime. May be repeated.",
+        ),
+    ] = None,
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", metavar="TEMPLATE", help="Make the store with this scheme if it is not there.")
+    ] = None,
+    is_pruning: Annotated[
+        bool, typer.Option("--prune", help="Also delete the memories of this source whose file is gone.")
+    ] = False,
+    on_error: Annotated[
+        Literal["abort", "skip"],
+        typer.Option("--on-error", help="What a bad file does: stop before anything is written, or be left out."),
+    ] = "abort",
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", metavar="N", min=1, help="Memories per batch; each batch is all or nothing.")
+    ] = _DEFAULT_BATCH,
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, and change nothing.")] = False,
+) -> int:
+    """Import a folder or file. A second import touches only what changed.
+
+    The content of a memory is the whole file, byte for byte; its key is its path in the folder. Front matter is read, not
+    removed: title, tags, kind and times go to fields of their own, all else becomes attributes, where the scheme finds it.
+
+    Everything is read and checked first; if a file is bad nothing is written (exit 2). Each line "committed …" on stderr
+    says that a batch is durable.
+    """
+    with cli.open(scheme=scheme) as store, progress(cli, "records") as advance:
+        with stops_between_batches(cli, _RESUME) as check:
+
+            def acknowledge(batch: "BatchReport") -> None:
+                cli.note(f"committed batch {batch.number}: seq {batch.seq}, {shown.count_text(len(batch.ids), 'memory')}")
+                check()
+
+            report = store.import_from(
+                source,
+                format=format_name,
+                source_name=source_name,
+                rename={name: field for field, name in pairs(renamed or [], "--map").items()},
+                types=pairs(types or [], "--type"),
+                prune=is_pruning,
+                on_error=on_error,
+                dry_run=is_dry,
+                batch_size=batch_size,
+                on_batch=acknowledge,
+                on_progress=advance,
+            )
+    if cli.is_json:
+        cli.document(report)
+    else:
+        _show_import(cli, report)
+    return 0
+
+
+def _show_import(cli: Invocation, report: "ImportReport") -> None:
+    for position, reason in report.skipped:
+        cli.note(f"skipped {position}: {reason}")
+    if report.links_ignored:
+        cli.note(f"left out {shown.count_text(report.links_ignored, 'link')}: this version stores none")
+    done = "imported" if report.applied else "would import"
+    cli.line(
+        f"{done} {shown.safe(report.namespace)}: {report.read:,} read, {report.added:,} added, {report.changed:,} changed,"
+        f" {report.unchanged:,} unchanged, {report.pruned:,} pruned, {len(report.skipped):,} skipped"
+    )
+
+
+@command(
+    commands,
+    "export",
+    panel=PANEL,
+    examples=[
+        "kiromi export out --format markdown",
+        "kiromi export memories.jsonl --within user=ana",
+        "kiromi export out.parquet --partitioned --where 'kind = \"semantic\"'",
+        "kiromi export - --format jsonl | gzip > memories.jsonl.gz",
+    ],
+)
+def export(
+    cli: Invocation,
+    target: Annotated[str, typer.Argument(metavar="PATH", help="A file or folder that is not there yet, or - for stdout.")],
+    format_name: Format = None,
+    has_metadata: Annotated[
+        bool, typer.Option("--metadata", help="With Markdown: add .kiromi.jsonl, so that nothing is lost.")
+    ] = False,
+    is_partitioned: Annotated[
+        bool, typer.Option("--partitioned", help="With Parquet: one file per partition, in hive-style folders.")
+    ] = False,
+    within: options.Within = None,
+    where: options.Where = None,
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Count what would be written, and write nothing.")] = False,
+) -> None:
+    """Write memories to files as they are at one moment; what a format cannot hold is told.
+
+    Markdown writes the stored bytes at the path that the key says. JSONL, Parquet, and Markdown with --metadata come back
+    whole into an empty store.
+    """
+    place = sys.stdout.buffer if target == "-" else Path(target)
+    with cli.open(read_only=True) as store, progress(cli, "memories") as advance:
+        report = store.export_to(
+            place,
+            format=format_name,
+            metadata=has_metadata,
+            partitioned=is_partitioned,
+            **selection(within or [], where),
+            dry_run=is_dry,
+            on_progress=advance,
+        )
+    for item in report.renamed:
+        cli.note(f"{item.key!r} is written as {item.file}: {item.reason}")
+    for loss in report.lost if report.applied else ():
+        cli.note(f"not in this format: {loss}")
+    if target == "-" and report.applied:
+        sys.stdout.buffer.flush()
+    elif cli.is_json:
+        cli.document(report)
+    else:
+        done = "exported" if report.applied else "would export"
+        cli.line(f"{done} {shown.count_text(report.count, 'memory')}, {shown.size_text(report.size_bytes)}, to {target}")
