@@ -1,7 +1,7 @@
 """kiromi: an embedded memory store for AI agents. Start with :func:`kiromi.open`.
 
-Importing the package costs nothing: a name is loaded when it is first used (PEP 562), because DuckDB, Arrow and the rest
-take a third of a second that the help of the command line should not.
+Importing the package costs nothing: a name is loaded when it is first used (PEP 562), because DuckDB, Arrow and the
+rest take a third of a second that the help of the command line should not.
 """
 
 from importlib import import_module
@@ -102,16 +102,16 @@ __all__ = [
     "open",
 ]
 
-_MODULES = ("kiromi.errors", "kiromi.model", "kiromi.store")  # in the order of their cost
+if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
+    # In the order of their cost.
+    _MODULES = ("kiromi.errors", "kiromi.model", "kiromi.store")
 
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            for module in map(import_module, _MODULES):
+                if name in vars(module):
+                    return globals().setdefault(name, vars(module)[name])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module in map(import_module, _MODULES):
-            if name in vars(module):
-                return globals().setdefault(name, vars(module)[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    def __dir__() -> list[str]:
+        return [*__all__, "__version__"]

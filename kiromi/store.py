@@ -433,11 +433,11 @@ class Store:
     ) -> ImportReport:
         """Bring every record of a folder or file into the store: new ones are added, changed ones get a new version.
 
-        A record is found again by its key (of a file in a folder: the path below it) in its namespace, or by its id; one
-        with neither is always added. An id that was deleted comes back. First all records are read and checked, and
-        nothing is written if one is bad: not readable, refused by a guard, without a field that the scheme needs, with
-        a key or id that stands twice or belongs to another memory. Then they are committed in batches, each all or
-        nothing. After a kill, import again: what was committed is unchanged then.
+        A record is found again by its key (of a file in a folder: the path below it) in its namespace, or by its id;
+        one with neither is always added. An id that was deleted comes back. First all records are read and checked,
+        and nothing is written if one is bad: not readable, refused by a guard, without a field that the scheme needs,
+        with a key or id that stands twice or belongs to another memory. Then they are committed in batches, each all
+        or nothing. After a kill, import again: what was committed is unchanged then.
 
         Args:
             source: a folder of Markdown, text and JSON files; or a JSONL, CSV or Parquet file (or folder of such).
@@ -449,8 +449,8 @@ class Store:
             dry_run: only report what would be done.
             batch_size: records per batch; a batch also ends at 64 MiB of content.
             types: of a CSV file's columns that are attributes: str, int, float, decimal, bool, date or datetime.
-            on_batch: called when a batch is durable, with its seq and the ids that were written or deleted; may raise to
-                stop there.
+            on_batch: called when a batch is durable, with its seq and the ids that were written or deleted; may raise
+                to stop there.
             on_progress: called with (records read, None) while they are checked, then with (records done, in all).
 
         Raises:
@@ -458,10 +458,12 @@ class Store:
                 refused. If the source or the store changed meanwhile, earlier batches may be committed; the message
                 says so.
         """
-        from kiromi.operations import importing  # here, because the codecs take as long to load as opening a store
+        # Here, because the codecs take as long to load as opening a store.
+        from kiromi.operations import importing
+        from kiromi.portable.formats import open_source
 
         with self._call() as caller:
-            opened = importing.open_source(Path(source), format, source_name, rename, types)
+            opened = open_source(Path(source), format, source_name, rename, types)
             options = importing.Options(prune, on_error, dry_run, batch_size, on_batch, on_progress)
             return importing.import_from(caller, opened, options)
 
@@ -495,7 +497,8 @@ class Store:
             BlobMissing, ChecksumMismatch: a blob was removed or changed behind kiromi's back.
             StorageError: the target could not be written.
         """
-        from kiromi.operations import exporting  # here, because the codecs take as long to load as opening a store
+        # Here, because the codecs take as long to load as opening a store.
+        from kiromi.operations import exporting
 
         with self._call() as caller:
             found = exporting.Target.of(target, format, metadata=metadata, partitioned=partitioned)

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from kiromi.catalog.rows import AuditRow, Row
+import pyarrow as pa
+
+from kiromi.catalog.rows import ROW_SCHEMA, AuditRow, Row, to_table
 
 BlobKey = tuple[str, int]
 """The identity of a blob: (memory id, n)."""
@@ -53,6 +55,13 @@ class Changes:
     audit: list[AuditRow] = field(default_factory=list)
     places: dict[BlobKey, tuple[str, ...]] = field(default_factory=dict)
     """Blobs that are not yet, or no longer, where they belong, with every place where they may lie."""
+    _live_table: pa.Table | None = field(default=None, repr=False, compare=False)
+
+    def live_table(self) -> pa.Table:
+        """Return the rows that are live afterwards as Arrow with the columns of ``ROW_SCHEMA``; made once."""
+        if self._live_table is None:
+            self._live_table = to_table([row for row in self.live.values() if row is not None], ROW_SCHEMA)
+        return self._live_table
 
 
 def to_journal(changes: Changes) -> str:
@@ -87,8 +96,10 @@ def from_journal(entry: str) -> Changes:
 
 
 def combine(parts: Iterable[Changes]) -> Changes:
-    """Return consecutive changes, oldest first and at least one, as one."""
+    """Return consecutive changes, oldest first and at least one, as one; a single one is returned itself."""
     first, *rest = parts
+    if not rest:
+        return first
     total = Changes(
         first.head, dict(first.live), list(first.closed), list(first.contents), list(first.audit), dict(first.places)
     )

@@ -240,9 +240,8 @@ class Catalog:
         fresh = {key: places for key, places in total.places.items() if key not in cleared}
         with self.transaction() as cursor:
             _delete_ids(cursor, {row.id for row, _ in total.closed})
-            _insert(cursor, "memories", [row for row in total.live.values() if row is not None], MEMORY_SCHEMA)
+            _insert_live(cursor, total)
             _insert(cursor, "history", [(*row[: len(MEMORY_SCHEMA)], end) for row, end in total.closed], HISTORY_SCHEMA)
-            _insert(cursor, "contents", total.contents, CONTENT_SCHEMA)
             _insert(cursor, "audit_log", total.audit, AUDIT_SCHEMA)
             if gone:
                 _delete_pending(cursor, gone, everything=len(gone) == len(tabled))
@@ -370,6 +369,17 @@ def _head_values(head: Head) -> list[Any]:
 def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> None:
     if rows:
         _with_table(cursor, to_table(rows, schema), f"INSERT INTO {table} SELECT * FROM incoming")
+
+
+def _insert_live(cursor: duckdb.DuckDBPyConnection, changes: Changes) -> None:
+    """Insert rows and contents; in a bulk append each row brings its content, and one Arrow table serves both."""
+    live = changes.live_table()
+    if len(live):
+        _with_table(cursor, live, f"INSERT INTO memories SELECT {', '.join(MEMORY_SCHEMA.names)} FROM incoming")
+    if changes.contents and len(changes.contents) == len(live) and not changes.closed:
+        _with_table(cursor, live, f"INSERT INTO contents SELECT {', '.join(CONTENT_SCHEMA.names)} FROM incoming")
+    else:
+        _insert(cursor, "contents", changes.contents, CONTENT_SCHEMA)
 
 
 def _delete_ids(cursor: duckdb.DuckDBPyConnection, ids: set[str]) -> None:

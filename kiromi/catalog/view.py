@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from kiromi.catalog.changes import Changes
 from kiromi.catalog.rows import ROW_SCHEMA, Row, integer_times, row_at, to_table
 
 _DELTA_ROWS = 4096
+"""The delta becomes a segment at this size."""
+_BULK_ROWS = 256
+"""A commit of so many rows becomes a segment at once."""
 _ID_BYTES = 26
 _ID_TYPE = f"S{_ID_BYTES}"
 
@@ -60,10 +62,7 @@ class View:
         """Return the view of a whole catalog: ``table`` has the columns of ``ROW_SCHEMA``, in any order of rows."""
         if len(table) == 0:
             return cls(seq, 0, (), {})
-        ids = _id_matrix(table.column("id"))
-        # Rows mostly come in the order they were made, which is that of their ids.
-        is_sorted = bool((ids[:-1] < ids[1:]).all())
-        return cls(seq, len(table), (_Segment(table if is_sorted else table.sort_by("id"), None),), {})
+        return cls(seq, len(table), (_sorted(table, None),), {})
 
     def get(self, memory_id: str) -> Row | None:
         """Return a live memory's row, or None."""
@@ -84,24 +83,26 @@ class View:
 
     def advance(self, changes: Changes) -> "View":
         """Return the view after a commit. Only the latest view may be advanced, by one thread at a time."""
-        delta, seq = self._delta, changes.head.seq
+        seq = changes.head.seq
         were_live = {row.id for row, _ in changes.closed if row.begin_seq <= self.seq}
-        count = self.count - len(were_live)
+        count = self.count - len(were_live) + sum(row is not None for row in changes.live.values())
+        if len(changes.live) >= _BULK_ROWS:
+            base = self._compacted()
+            gone = [memory_id for memory_id, row in changes.live.items() if row is None]
+            return View(seq, count, _stacked(_segment(changes.live_table(), gone), base._segments), {})
         for memory_id, row in changes.live.items():
-            count += row is not None
-            delta.setdefault(memory_id, []).append((seq, row))
-        view = View(seq, count, self._segments, delta)
-        return view if len(delta) < _DELTA_ROWS else view._compacted()
+            self._delta.setdefault(memory_id, []).append((seq, row))
+        view = View(seq, count, self._segments, self._delta)
+        return view if len(self._delta) < _DELTA_ROWS else view._compacted()
 
     def _compacted(self) -> "View":
         """Return the same view with its delta turned into a segment."""
-        latest = sorted((memory_id, entries[-1][1]) for memory_id, entries in self._delta.items())
-        rows = [row if row is not None else _gone_row(memory_id) for memory_id, row in latest]
-        gone = np.array([row is None for _, row in latest])
-        segments = [_Segment(to_table(rows, ROW_SCHEMA), gone if gone.any() else None), *self._segments]
-        while len(segments) > 1 and len(segments[0]) * 2 >= len(segments[1]):
-            segments[:2] = [_merged(segments[0], segments[1], is_oldest=len(segments) == 2)]
-        return View(self.seq, self.count, tuple(segments), {})
+        if not self._delta:
+            return self
+        latest = {memory_id: entries[-1][1] for memory_id, entries in self._delta.items()}
+        live = to_table([row for row in latest.values() if row is not None], ROW_SCHEMA)
+        gone = [memory_id for memory_id, row in latest.items() if row is None]
+        return View(self.seq, self.count, _stacked(_segment(live, gone), self._segments), {})
 
     def rows(self, ids: Iterable[str]) -> Iterator[Row]:
         """Yield the rows of those ids that are live."""
@@ -118,58 +119,51 @@ def _id_matrix(column: pa.ChunkedArray) -> np.ndarray:
         for chunk in column.chunks
         if len(chunk)
     ]
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+    return np.concatenate(chunks) if chunks else np.empty(0, dtype=_ID_TYPE)
 
 
-def _gone_row(memory_id: str) -> Row:
-    """Return a placeholder for a memory that is no longer live; only its id is ever read."""
-    return Row(
-        memory_id,
-        0,
-        0,
-        0,
-        0,
-        0,
-        "",
-        None,
-        None,
-        "",
-        "",
-        None,
-        (),
-        "",
-        None,
-        None,
-        0,
-        None,
-        None,
-        None,
-        0,
-        0,
-        None,
-        "",
-        "",
-        0,
-        b"",
-    )
+def _segment(live: pa.Table, gone: list[str]) -> _Segment:
+    """Return the segment of live rows and of ids that are live no longer."""
+    flags = None
+    if gone:
+        flags = np.concatenate([np.zeros(len(live), dtype=bool), np.ones(len(gone), dtype=bool)])
+        # Only the ids of such rows are ever read.
+        blanks = [pa.nulls(len(gone), field.type) for field in ROW_SCHEMA][1:]
+        live = pa.concat_tables([live, pa.Table.from_arrays([pa.array(gone, pa.string()), *blanks], schema=ROW_SCHEMA)])
+    return _sorted(live, flags)
+
+
+def _sorted(table: pa.Table, gone: np.ndarray | None) -> _Segment:
+    """Return a segment of rows in any order."""
+    ids = _id_matrix(table.column("id"))
+    # Rows mostly come in the order they were made, which is that of their ids.
+    if bool((ids[:-1] < ids[1:]).all()):
+        return _Segment(table, gone)
+    order = np.argsort(ids, kind="stable")
+    return _Segment(table.take(pa.array(order)), None if gone is None else gone[order])
+
+
+def _stacked(newest: _Segment, older: tuple[_Segment, ...]) -> tuple[_Segment, ...]:
+    """Return the segments with a new one on top, merged so that each is over twice the size of the one above it."""
+    segments = [newest, *older]
+    while len(segments) > 1 and len(segments[0]) * 2 >= len(segments[1]):
+        segments[:2] = [_merged(segments[0], segments[1], is_oldest=len(segments) == 2)]
+    return tuple(segments)
 
 
 def _merged(newer: _Segment, older: _Segment, *, is_oldest: bool) -> _Segment:
-    kept = np.ones(len(older), dtype=bool)
-    positions = older.ids.searchsorted(newer.ids)
-    inside = positions < len(older)
-    hits = positions[inside][older.ids[positions[inside]] == newer.ids[inside]]
-    kept[hits] = False
+    if not len(older):
+        return newer
     names = ROW_SCHEMA.names
-    old = pa.table(list(older.columns), names=names).filter(pa.array(kept))
-    new = pa.table(list(newer.columns), names=names)
-    gone = np.concatenate([_flags(newer), _flags(older)[kept]])
-    table = pa.concat_tables([new, old]).append_column("gone", pa.array(gone))
-    if is_oldest:
-        table = table.filter(pc.invert(table.column("gone")))
-    table = table.sort_by("id")
-    flags = table.column("gone").to_numpy()
-    return _Segment(table.drop_columns("gone"), flags if flags.any() else None)
+    new, old = (pa.table(list(segment.columns), names=names) for segment in (newer, older))
+    if newer.gone is None and older.gone is None and older.ids[-1] < newer.ids[0]:
+        return _Segment(pa.concat_tables([old, new]), None)
+    kept = ~np.isin(older.ids, newer.ids, assume_unique=True)
+    table = pa.concat_tables([old.filter(pa.array(kept)), new])
+    gone = np.concatenate([_flags(older)[kept], _flags(newer)])
+    if is_oldest and gone.any():
+        table, gone = table.filter(pa.array(~gone)), np.zeros(int((~gone).sum()), dtype=bool)
+    return _sorted(table, gone if gone.any() else None) if len(table) else _Segment(table, None)
 
 
 def _flags(segment: _Segment) -> np.ndarray:

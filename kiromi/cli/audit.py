@@ -1,5 +1,6 @@
 """``audit tail`` and ``audit verify``: read the log of every change, and check that it is whole."""
 
+import contextlib
 import json
 import sys
 import time
@@ -34,18 +35,26 @@ _POLL_S = 0.5
 def tail(
     cli: Invocation,
     count: Annotated[
-        int, typer.Option("--lines", "-n", metavar="N", min=0, help="Show the last N entries; with --since all that follow it.")
+        int,
+        typer.Option(
+            "--lines", "-n", metavar="N", min=0, help="Show the last N entries; with --since all that follow it."
+        ),
     ] = 10,
     since: Annotated[
         int | None,
-        typer.Option("--since", metavar="SEQ", min=0, help="Show the entries after this operation instead.", show_default=False),
+        typer.Option(
+            "--since", metavar="SEQ", min=0, help="Show the entries after this operation instead.", show_default=False
+        ),
     ] = None,
     reference: Annotated[
         str | None, typer.Option("--memory", metavar="ID", help="Only those of one memory: its id, or key:NAME.")
     ] = None,
     namespace: options.Namespace = "",
     is_following: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for more and show it as it happens, until Ctrl-C; JSON Lines with --json.")
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Wait for more and show it as it happens, until Ctrl-C; JSON Lines with --json."
+        ),
     ] = False,
 ) -> None:
     """Show the last entries of the audit log: who changed what, when and why; facts, never content.
@@ -55,23 +64,15 @@ def tail(
     with cli.open(read_only=True) as store:
         memory_id = None if reference is None else id_of(store, reference, namespace)
         seq = store.seq
-        if since is not None:
-            entries = store.audit(since, id=memory_id)
-        else:
-            entries = _last(store, seq, count, memory_id)
-        seq = max(seq, *(entry.seq for entry in entries), 0)
-        if cli.is_json and not is_following:
+        entries = _last(store, seq, count, memory_id) if since is None else store.audit(since, id=memory_id)
+        if is_following:
+            with contextlib.suppress(KeyboardInterrupt):
+                _follow(cli, store, entries, seq, memory_id)
+        elif cli.is_json:
             cli.items(entries)
-            return
-        while True:
+        else:
             for entry in entries:
                 _show(cli, entry)
-            if not is_following:
-                return
-            sys.stdout.flush()
-            time.sleep(_POLL_S)
-            entries = store.audit(seq, id=memory_id)
-            seq = max(seq, *(entry.seq for entry in entries), 0)
 
 
 @command(
@@ -85,7 +86,8 @@ def tail(
 def verify(
     cli: Invocation,
     expect: Annotated[
-        str | None, typer.Option("--expect", metavar="HEAD", help="A head that you kept; it must still be in the chain.")
+        str | None,
+        typer.Option("--expect", metavar="HEAD", help="A head that you kept; it must still be in the chain."),
     ] = None,
 ) -> int:
     """Check the audit chain from its first entry to its head. Exits with 8 if an entry was changed, removed or swapped.
@@ -101,6 +103,17 @@ def verify(
         verdict = "the chain is whole" if report.is_clean else shown.count_text(len(report.problems), "problem")
         cli.line(f"{verdict}: {report.entries:,} entries, head {report.head}")
     return 0 if report.is_clean else PROBLEMS_FOUND
+
+
+def _follow(cli: Invocation, store: "Store", entries: list[AuditEntry], seq: int, memory_id: str | None) -> None:
+    """Show entries, and for ever those that come after them."""
+    while True:
+        for entry in entries:
+            _show(cli, entry)
+        sys.stdout.flush()
+        seq = max([seq, *(entry.seq for entry in entries)])
+        time.sleep(_POLL_S)
+        entries = store.audit(seq, id=memory_id)
 
 
 def _last(store: "Store", seq: int, count: int, memory_id: str | None) -> list[AuditEntry]:

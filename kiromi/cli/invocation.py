@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, get_args
 
 import typer
 
@@ -102,7 +102,17 @@ class Settings:
     def over(self, before: "Settings") -> "Settings":
         """Return these where given, else those that stood before the command."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(before, **{name: value for name, value in own.items() if value is not None and value is not False})
+        return replace(
+            before, **{name: value for name, value in own.items() if value is not None and value is not False}
+        )
+
+
+class Ended(Exception):
+    """Carries Ctrl-C and a broken pipe past typer, which would exit on its own terms."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Invocation:
@@ -167,31 +177,38 @@ class Invocation:
 
     def note(self, text: str) -> None:
         """Tell people something that is not the answer, on stderr."""
+        if not self.is_json:
+            self.acknowledge(text)
+
+    def acknowledge(self, text: str) -> None:
+        """Tell on stderr, also beside JSON, that something is durable."""
         if not self.is_quiet:
             sys.stderr.write("\n".join(map(shown.safe, text.split("\n"))) + "\n")
             sys.stderr.flush()
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
-        """Print rows of cells under a header (none with ``--quiet``); columns in ``right`` are numbers."""
+        """Print rows of cells under a header, if there is one and no ``--quiet``; columns in ``right`` are numbers."""
         found = list(rows)
+        shown_header = () if self.is_quiet else header
         if sys.stdout.isatty():
-            self._rich_table(header, found, right)
+            _print_rich_table(shown_header, found, right)
             return
-        lines = shown.columns([header, *found], right)
-        for line in itertools.islice(lines, 1 if self.is_quiet else 0, None):
+        for line in shown.columns([shown_header, *found] if shown_header else found, right):
             sys.stdout.write(line + "\n")
 
-    def _rich_table(self, header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table(box=None, show_header=not self.is_quiet, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for i, name in enumerate(header):
-            table.add_column(Text(name), justify="right" if i in right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        Console(file=sys.stdout).print(table)
+def _print_rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=bool(header), header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for i in range(len((header, *rows)[-1])):
+        justify: Literal["left", "right"] = "right" if i in right else "left"
+        table.add_column(Text(header[i]) if header else "", justify=justify, overflow="fold", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(file=sys.stdout).print(table)
 
 
 def command(
@@ -211,16 +228,21 @@ def command(
     def register(
         function: Callable[Concatenate[Invocation, P], int | None],
     ) -> Callable[Concatenate[Invocation, P], int | None]:
+        body: Callable[..., int | None] = function
+
         def run(ctx: typer.Context, **arguments: Any) -> None:
             settings = take_settings(arguments).over(ctx.obj)
-            code = function(Invocation(settings), **arguments)
-            sys.stdout.flush()
+            try:
+                code = body(Invocation(settings), **arguments)
+                sys.stdout.flush()
+            except (KeyboardInterrupt, OSError) as error:
+                raise Ended(error) from error
             if code:
                 raise typer.Exit(code)
 
         own = itertools.islice(inspect.signature(function).parameters.values(), 1, None)
         take_signature(run, [*own, *global_parameters(with_environment=False)])
-        run.__doc__ = function.__doc__
+        run.__doc__ = unwrapped(function.__doc__ or "")
         app.command(name, epilog=epilog(examples), rich_help_panel=panel)(run)
         return function
 
@@ -228,7 +250,7 @@ def command(
 
 
 def global_parameters(*, with_environment: bool) -> Iterator[inspect.Parameter]:
-    """Yield the global options as parameters; from the environment they are read in one place only, before the command."""
+    """Yield the global options as parameters; the environment must be read in one place only, before the command."""
     annotations = inspect.get_annotations(Settings)
     for field in fields(Settings):
         kind, option = get_args(annotations[field.name])
@@ -243,9 +265,21 @@ def global_parameters(*, with_environment: bool) -> Iterator[inspect.Parameter]:
 def take_signature(run: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> None:
     """Make ``run(ctx, **arguments)`` show these parameters to typer, after the context."""
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (context, *parameters)]
+    keywords = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=_without_metavar(parameter.annotation))
+        for parameter in (context, *parameters)
+    ]
     run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
+
+
+def _without_metavar(annotation: Any) -> Any:
+    """Return a flag's annotation so that its help does not ask for a <bool>; any other as it is."""
+    if get_args(annotation)[:1] != (bool,):
+        return annotation
+    option = copy.copy(get_args(annotation)[1])
+    option.metavar = ""
+    return Annotated[bool, option]
 
 
 def take_settings(arguments: dict[str, Any]) -> Settings:
@@ -253,8 +287,13 @@ def take_settings(arguments: dict[str, Any]) -> Settings:
     return Settings(**{field.name: arguments.pop(field.name) for field in fields(Settings)})
 
 
+def unwrapped(text: str) -> str:
+    """Return a docstring with each paragraph on one line, for the terminal to wrap."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
+
+
 def epilog(examples: Sequence[str]) -> str:
     """Return the examples as the end of a help page."""
-    # Rich takes [ for markup, and the help joins lines that no empty one parts.
+    # Rich takes [ for markup.
     lines = [example.replace("[", "\\[") for example in examples]
     return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]$[/cyan] {line}" for line in lines)])

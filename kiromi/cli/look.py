@@ -37,14 +37,18 @@ def ls(
     within: options.Within = None,
     where: options.Where = None,
     order_by: Annotated[
-        str, typer.Option("--order-by", metavar="COLUMN", help="A column, with - in front for descending; ties go by id.")
+        str,
+        typer.Option("--order-by", metavar="COLUMN", help="A column, with - in front for descending; ties go by id."),
     ] = "id",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", help="At most so many, up to 10,000; all of them if not said.", show_default=False),
+        typer.Option(
+            "--limit", metavar="N", help="At most so many, up to 10,000; all of them if not said.", show_default=False
+        ),
     ] = None,
     cursor: Annotated[
-        str | None, typer.Option("--cursor", metavar="TEXT", help="Go on where a listing with --limit ended (next_cursor).")
+        str | None,
+        typer.Option("--cursor", metavar="TEXT", help="Go on where a listing with --limit ended (next_cursor)."),
     ] = None,
 ) -> None:
     """List live memories; with --quiet their ids only."""
@@ -59,6 +63,8 @@ def ls(
                     cli.line(info.id)
             elif page:
                 cli.table(_HEADER if number == 0 else (), [_row(info) for info in page], right=(1, 2))
+            else:
+                cli.note("no memory fits")
     if listing.next_cursor is not None:
         cli.note(f"there is more; go on with --cursor {listing.next_cursor}")
 
@@ -120,7 +126,8 @@ def tree(
     cli: Invocation,
     within: options.Within = None,
     depth: Annotated[
-        int | None, typer.Option("--depth", metavar="N", help="Only so many levels; all of them if not said.", show_default=False)
+        int | None,
+        typer.Option("--depth", metavar="N", help="Only so many levels; all of them if not said.", show_default=False),
     ] = None,
 ) -> None:
     """Show the tree of partitions with counts and sizes of the live memories in them.
@@ -150,7 +157,7 @@ def _amount(node: _Node) -> str:
 
 
 def _labels(partition: PartitionInfo) -> Iterator[str]:
-    """Yield what each level of a partition path says, decoded: ``user=ana``, ``ana`` for a nameless segment, or a literal."""
+    """Yield what each level of a path says, decoded: ``user=ana``, ``ana`` for a nameless segment, or a literal."""
     from kiromi.partition.encoding import encode
 
     values = list(partition.values.items())
@@ -173,7 +180,7 @@ def _labels(partition: PartitionInfo) -> Iterator[str]:
     examples=["kiromi history 01KAK9Z6B5M3V0QW8XN2RYT4HD", "kiromi history key:pep-0008.rst --namespace peps --json"],
 )
 def history(cli: Invocation, reference: options.Reference, namespace: options.Namespace = "") -> None:
-    """Show every version of a memory, newest first, also of a deleted one: when it held, where it lies, what changed."""
+    """Show every version of a memory, newest first, deleted or not: when it held, where it lies, what changed."""
     with cli.open(read_only=True) as store:
         versions = store.history(id_of(store, reference, namespace))
     if cli.is_json:
@@ -226,6 +233,11 @@ def stats(cli: Invocation) -> None:
     for item in fields(found):
         value = getattr(found, item.name)
         is_size = item.name == "size_bytes" or item.name.endswith("_bytes")
-        rows.append((item.name.removesuffix("_bytes"), shown.size_text(value) if is_size else f"{value:,}" if isinstance(value, int) else shown.cell(value)))
+        rows.append(
+            (
+                item.name.removesuffix("_bytes"),
+                shown.size_text(value) if is_size else f"{value:,}" if isinstance(value, int) else shown.cell(value),
+            )
+        )
     for line in shown.columns(rows):
         cli.line(line)

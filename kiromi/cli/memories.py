@@ -7,7 +7,7 @@ import typer
 
 from kiromi.cli import options, shown
 from kiromi.cli.invocation import Invocation, command
-from kiromi.cli.values import KEY_PREFIX, content, given, id_of, moment, pairs, selection
+from kiromi.cli.values import content, given, id_of, moment, pairs, selection
 from kiromi.errors import InvalidInput
 from kiromi.model import DeleteReport, Memory, MemoryInfo
 
@@ -15,7 +15,8 @@ PANEL = "Memories"
 commands = typer.Typer()
 
 Content = Annotated[
-    str | None, typer.Argument(metavar="CONTENT", help="The text to store, or - to read it from stdin.", show_default=False)
+    str | None,
+    typer.Argument(metavar="CONTENT", help="The text to store, or - to read it from stdin.", show_default=False),
 ]
 
 
@@ -40,7 +41,8 @@ def add(
     kind: options.Kind = None,
     key: options.Key = None,
     namespace: Annotated[
-        str, typer.Option("--namespace", metavar="NAME", help="The space in which the key is unique; empty if not said.")
+        str,
+        typer.Option("--namespace", metavar="NAME", help="The space in which the key is unique; empty if not said."),
     ] = "",
     is_put: Annotated[
         bool, typer.Option("--put", help="If the key is in use, make that memory's next version instead of failing.")
@@ -107,14 +109,11 @@ def get(
 ) -> None:
     """Write a memory's content to stdout, byte for byte as it was stored.
 
-    With --json: all that is known of it, and the content as text ("content"), or as base64 ("content_base64") if its media
-    type is no text. The content is checked against its SHA-256 before it is shown (exit 8 if it was changed).
+    With --json: all that is known of it, and the content as text ("content"), or as base64 ("content_base64") if its
+    media type is no text. The content is checked against its SHA-256 before it is shown (exit 8 if it was changed).
     """
     with cli.open(read_only=True) as store:
-        if reference.startswith(KEY_PREFIX):
-            memory = store.get(key=reference.removeprefix(KEY_PREFIX), namespace=namespace)
-        else:
-            memory = store.get(reference)
+        memory = store.get(id_of(store, reference, namespace))
     if cli.is_json:
         cli.document(memory.info() if is_info else shown.memory_document(memory))
     elif is_info:
@@ -145,7 +144,9 @@ def update(
     expected_version: options.ExpectedVersion = None,
     cleared: Annotated[
         list[str] | None,
-        typer.Option("--clear", metavar="FIELD", help="Empty a field: title, tags, key, expires_at, … May be repeated."),
+        typer.Option(
+            "--clear", metavar="FIELD", help="Empty a field: title, tags, key, expires_at, … May be repeated."
+        ),
     ] = None,
     partition: options.Partition = None,
     attributes: options.Attributes = None,
@@ -164,8 +165,8 @@ def update(
 ) -> None:
     """Make a memory's next version. What is not given stays; if nothing changes, no version is made.
 
-    Attributes are merged: NAME:=null removes one. Tags are replaced. If a value that the scheme reads changes, the memory
-    moves to its new path in the same step; its id stays.
+    Attributes are merged: NAME:=null removes one. Tags are replaced. If a value that the scheme reads changes, the
+    memory moves to its new path in the same step; its id stays.
     """
     fields = given(
         **content(text, file, media_type),

@@ -10,14 +10,17 @@ _FIELDS = "What is stored with it"
 
 Reference: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The memory: its id, or key:NAME for its key.")]
 Namespace: TypeAlias = Annotated[
-    str, typer.Option("--namespace", metavar="NAME", help="The namespace in which key:NAME is looked up; empty if not said.")
+    str,
+    typer.Option(
+        "--namespace", metavar="NAME", help="The namespace in which key:NAME is looked up; empty if not said."
+    ),
 ]
 Within: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--within",
         metavar="NAME=VALUE",
-        help="Only in this partition: the exact value of a segment or field of the scheme. May be repeated: all must fit.",
+        help="Only in this partition: the exact value of a segment or field of the scheme. May be repeated.",
         rich_help_panel=_SELECT,
     ),
 ]
@@ -26,18 +29,24 @@ Where: TypeAlias = Annotated[
     typer.Option(
         "--where",
         metavar="FILTER",
-        help="Only what matches, as in: trip >= 5 and tags contains \"pref\".",
+        help='Only what matches, as in: trip >= 5 and tags contains "pref".',
         rich_help_panel=_SELECT,
     ),
 ]
-Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is shown and nothing is changed.")]
+Yes: TypeAlias = Annotated[
+    bool, typer.Option("--yes", help="Do it; without this the plan is shown and nothing is changed.")
+]
 ExpectedVersion: TypeAlias = Annotated[
     int | None,
     typer.Option("--expected-version", metavar="N", help="Refuse (exit 7) if the memory has another version by now."),
 ]
 File: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--file", metavar="PATH", help="Take the content from this file, byte for byte; its extension says the media type."),
+    typer.Option(
+        "--file",
+        metavar="PATH",
+        help="Take the content from this file, byte for byte; its extension says the media type.",
+    ),
 ]
 Partition: TypeAlias = Annotated[
     list[str] | None,
@@ -53,14 +62,16 @@ Attributes: TypeAlias = Annotated[
     typer.Option(
         "--attr",
         metavar="NAME=VALUE",
-        help="An attribute: NAME=VALUE is text, NAME:=JSON is typed (trip:=7, day:='{\"date\": \"2026-01-31\"}'). May be repeated.",
+        help="An attribute; NAME:=JSON gives a typed one, such as trip:=7. May be repeated.",
         rich_help_panel=_FIELDS,
     ),
 ]
 Tags: TypeAlias = Annotated[
     list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag. May be repeated.", rich_help_panel=_FIELDS)
 ]
-Title: TypeAlias = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="A title.", rich_help_panel=_FIELDS)]
+Title: TypeAlias = Annotated[
+    str | None, typer.Option("--title", metavar="TEXT", help="A title.", rich_help_panel=_FIELDS)
+]
 Kind: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from kiromi.cli import audit, demo, look, memories, setup, sql, tenants, verify
+from kiromi.cli import audit, demo, look, memories, setup, sql, tenants, transfer, verify
 from kiromi.cli.exits import UNEXPECTED, USAGE, error_document, exit_code
-from kiromi.cli.invocation import epilog, global_parameters, take_settings, take_signature
+from kiromi.cli.invocation import Ended, epilog, global_parameters, take_settings, take_signature, unwrapped
 from kiromi.cli.shown import json_text, safe
 
 _HELP = """An embedded memory store for AI agents: readable files, exact history, nothing lost.
@@ -36,15 +36,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = typer.main.get_command(app())(list(arguments), prog_name="kiromi", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read has seen enough. Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except typer.TyperException as error:
         _tell(_usage(error), f"{error.format_message()}\n{_hint(error)}", arguments)
         return USAGE
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge: every error gets its exit code here
-        return _told(error, arguments)
+    except Exception as error:  # noqa: BLE001 - the edge: every error gets its exit code here
+        return _told(error.error if isinstance(error, Ended) else error, arguments)
     return int(code or 0)
 
 
@@ -52,7 +48,7 @@ def app() -> typer.Typer:
     """Return the program with all its commands."""
     program = typer.Typer(
         name="kiromi",
-        help=_HELP,
+        help=unwrapped(_HELP),
         epilog=epilog(_EXAMPLES),
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
@@ -60,7 +56,7 @@ def app() -> typer.Typer:
     )
     take_signature(_globals, [*global_parameters(with_environment=True), _VERSION])
     program.callback(invoke_without_command=True)(_globals)
-    for group in (setup, memories, look, sql, verify, demo):
+    for group in (setup, memories, look, sql, transfer, verify, demo):
         program.add_typer(group.commands)
     program.add_typer(audit.commands, name="audit", rich_help_panel=verify.PANEL)
     program.add_typer(tenants.commands, name="tenant", rich_help_panel=setup.PANEL)
@@ -90,6 +86,10 @@ _VERSION = inspect.Parameter(
 
 def _told(error: BaseException, arguments: Sequence[str]) -> int:
     """Tell an error and return its exit code; a bug shows where it is."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read has seen enough. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     code = exit_code(error)
     if code == UNEXPECTED and not _is_json(arguments):
         traceback.print_exception(error)

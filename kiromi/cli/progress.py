@@ -13,8 +13,8 @@ from kiromi.cli.invocation import Invocation
 
 
 @contextlib.contextmanager
-def progress(cli: Invocation, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with (done, in all), which moves a bar if there is one."""
+def progress(cli: Invocation, what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Give a function to call with (done, in all or None if that is not known), which moves a bar if there is one."""
     if cli.is_json or cli.is_quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -36,7 +36,7 @@ def progress(cli: Invocation, what: str) -> Iterator[Callable[[int, int], None]]
 
 @contextlib.contextmanager
 def stops_between_batches(cli: Invocation, how_to_resume: str) -> Iterator[Callable[[], None]]:
-    """Give a function to call after each batch: it ends the command there if Ctrl-C was pressed; a second Ctrl-C ends it at once.
+    """Give a function to call after each batch: it ends the command if Ctrl-C was pressed; a second one ends it at once.
 
     Raises:
         KeyboardInterrupt: from that function, with the message ``how_to_resume``.

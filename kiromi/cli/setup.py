@@ -28,7 +28,7 @@ def init(
         typer.Option(
             "--scheme",
             metavar="TEMPLATE",
-            help="Where memories go, as segments NAME={FIELD}; a field may have a default, {topic|inbox}, or a transform, {event_at:month}.",
+            help="Where memories go, as segments NAME={FIELD}; also {topic|inbox} for a default, {event_at:month}.",
         ),
     ],
 ) -> None:

@@ -1,8 +1,8 @@
 """From values to what is shown: JSON for programs; columns, sizes and times for people.
 
-JSON has no decimals, times or bytes: a Decimal is its text, a time is ISO 8601 in UTC with microseconds and ``Z``, a date
-is ISO 8601, bytes are base64, and a float that is not finite is its name as text. For people, characters that would
-command a terminal are shown as escapes.
+JSON has no decimals, times or bytes: a Decimal is its text, a time is ISO 8601 in UTC with microseconds and ``Z``, a
+date is ISO 8601, bytes are base64, and a float that is not finite is its name as text. For people, characters that
+would command a terminal are shown as escapes.
 """
 
 import base64

@@ -7,7 +7,7 @@ import typer
 from kiromi.cli import options, shown
 from kiromi.cli.invocation import Invocation, command
 
-commands = typer.Typer(help="The isolated spaces of one store; \"kiromi --tenant NAME init\" makes one.")
+commands = typer.Typer(help='The isolated spaces of one store; "kiromi --tenant NAME init" makes one.')
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The tenant's name.")]
 

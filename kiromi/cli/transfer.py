@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kiromi.cli import options, shown
-from kiromi.cli.exits import USAGE, error_document
+from kiromi.cli import options
 from kiromi.cli.invocation import Invocation, command
 from kiromi.cli.progress import progress, stops_between_batches
-from kiromi.cli.values import pairs, selection
+from kiromi.cli.shown import count_text, safe, size_text
+from kiromi.cli.values import given, pairs, selection
 from kiromi.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 PANEL = "Files"
 commands = typer.Typer()
 
-_DEFAULT_BATCH = 1_000
 _RESUME = "stopped; what is committed stays. Run the same command again to go on: it touches only what is not there yet"
 
 Format = Annotated[
     Literal["markdown", "jsonl", "parquet", "csv"] | None,
-    typer.Option("--format", help="The format; the name of the file or folder says it if not given.", show_default=False),
+    typer.Option(
+        "--format", help="The format; the name of the file or folder says it if not given.", show_default=False
+    ),
 ]
 
 
@@ -41,15 +42,21 @@ Format = Annotated[
 )
 def import_(
     cli: Invocation,
-    source: Annotated[Path, typer.Argument(metavar="PATH", help="A folder of Markdown, or a JSONL, Parquet or CSV file.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of Markdown, or a JSONL, Parquet or CSV file.")
+    ],
     format_name: Format = None,
     source_name: Annotated[
         str | None,
-        typer.Option("--source", metavar="NAME", help="The namespace of the keys; the folder's or file's name if not said."),
+        typer.Option(
+            "--source", metavar="NAME", help="The namespace of the keys; the folder's or file's name if not said."
+        ),
     ] = None,
     renamed: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="FIELD=NAME", help="Read a field from the front matter of that name. May be repeated."),
+        typer.Option(
+            "--map", metavar="FIELD=NAME", help="Read a field from the front matter of that name. May be repeated."
+        ),
     ] = None,
     types: Annotated[
         list[str] | None,
@@ -60,7 +67,8 @@ def import_(
         ),
     ] = None,
     scheme: Annotated[
-        str | None, typer.Option("--scheme", metavar="TEMPLATE", help="Make the store with this scheme if it is not there.")
+        str | None,
+        typer.Option("--scheme", metavar="TEMPLATE", help="Make the store with this scheme if it is not there."),
     ] = None,
     is_pruning: Annotated[
         bool, typer.Option("--prune", help="Also delete the memories of this source whose file is gone.")
@@ -70,53 +78,64 @@ def import_(
         typer.Option("--on-error", help="What a bad file does: stop before anything is written, or be left out."),
     ] = "abort",
     batch_size: Annotated[
-        int, typer.Option("--batch-size", metavar="N", min=1, help="Memories per batch; each batch is all or nothing.")
-    ] = _DEFAULT_BATCH,
+        int | None,
+        typer.Option(
+            "--batch-size", metavar="N", min=1, help="At most so many memories per batch; each is all or nothing."
+        ),
+    ] = None,
     is_dry: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, and change nothing.")] = False,
-) -> int:
+) -> None:
     """Import a folder or file. A second import touches only what changed.
 
-    The content of a memory is the whole file, byte for byte; its key is its path in the folder. Front matter is read, not
-    removed: title, tags, kind and times go to fields of their own, all else becomes attributes, where the scheme finds it.
+    The content of a memory is the whole file, byte for byte; its key is its path in the folder. Front matter is read,
+    not removed: title, tags, kind and times go to fields of their own, all else becomes attributes, where the scheme
+    finds it.
 
-    Everything is read and checked first; if a file is bad nothing is written (exit 2). Each line "committed …" on stderr
-    says that a batch is durable.
+    Everything is read and checked first; if a file is bad nothing is written (exit 2). Each line "committed …" on
+    stderr says that a batch is durable.
     """
-    with cli.open(scheme=scheme) as store, progress(cli, "records") as advance:
-        with stops_between_batches(cli, _RESUME) as check:
+    with (
+        cli.open(scheme=scheme) as store,
+        progress(cli, "records") as advance,
+        stops_between_batches(cli, _RESUME) as check,
+    ):
 
-            def acknowledge(batch: "BatchReport") -> None:
-                cli.note(f"committed batch {batch.number}: seq {batch.seq}, {shown.count_text(len(batch.ids), 'memory')}")
-                check()
+        def acknowledge(batch: "BatchReport") -> None:
+            cli.acknowledge(f"committed batch {batch.number}: seq {batch.seq}, {count_text(len(batch.ids), 'memory')}")
+            check()
 
+        try:
             report = store.import_from(
                 source,
                 format=format_name,
                 source_name=source_name,
-                rename={name: field for field, name in pairs(renamed or [], "--map").items()},
+                rename=pairs(renamed or [], "--map"),
                 types=pairs(types or [], "--type"),
                 prune=is_pruning,
                 on_error=on_error,
                 dry_run=is_dry,
-                batch_size=batch_size,
                 on_batch=acknowledge,
                 on_progress=advance,
+                **given(batch_size=batch_size),
             )
+        except InvalidInput as error:
+            for item in error.details.get("bad", ()):
+                cli.note(f"bad {item['position']}: {item['reason']}")
+            raise
     if cli.is_json:
         cli.document(report)
     else:
         _show_import(cli, report)
-    return 0
 
 
 def _show_import(cli: Invocation, report: "ImportReport") -> None:
     for position, reason in report.skipped:
         cli.note(f"skipped {position}: {reason}")
     if report.links_ignored:
-        cli.note(f"left out {shown.count_text(report.links_ignored, 'link')}: this version stores none")
+        cli.note(f"left out {count_text(report.links_ignored, 'link')}: this version stores none")
     done = "imported" if report.applied else "would import"
     cli.line(
-        f"{done} {shown.safe(report.namespace)}: {report.read:,} read, {report.added:,} added, {report.changed:,} changed,"
+        f"{done} {safe(report.namespace)}: {report.read:,} read, {report.added:,} added, {report.changed:,} changed,"
         f" {report.unchanged:,} unchanged, {report.pruned:,} pruned, {len(report.skipped):,} skipped"
     )
 
@@ -134,7 +153,9 @@ def _show_import(cli: Invocation, report: "ImportReport") -> None:
 )
 def export(
     cli: Invocation,
-    target: Annotated[str, typer.Argument(metavar="PATH", help="A file or folder that is not there yet, or - for stdout.")],
+    target: Annotated[
+        str, typer.Argument(metavar="PATH", help="A file or folder that is not there yet, or - for stdout.")
+    ],
     format_name: Format = None,
     has_metadata: Annotated[
         bool, typer.Option("--metadata", help="With Markdown: add .kiromi.jsonl, so that nothing is lost.")
@@ -148,8 +169,8 @@ def export(
 ) -> None:
     """Write memories to files as they are at one moment; what a format cannot hold is told.
 
-    Markdown writes the stored bytes at the path that the key says. JSONL, Parquet, and Markdown with --metadata come back
-    whole into an empty store.
+    Markdown writes the stored bytes at the path that the key says. JSONL, Parquet, and Markdown with --metadata come
+    back whole into an empty store.
     """
     place = sys.stdout.buffer if target == "-" else Path(target)
     with cli.open(read_only=True) as store, progress(cli, "memories") as advance:
@@ -172,4 +193,4 @@ def export(
         cli.document(report)
     else:
         done = "exported" if report.applied else "would export"
-        cli.line(f"{done} {shown.count_text(report.count, 'memory')}, {shown.size_text(report.size_bytes)}, to {target}")
+        cli.line(f"{done} {count_text(report.count, 'memory')}, {size_text(report.size_bytes)}, to {target}")

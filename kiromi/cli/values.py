@@ -38,7 +38,7 @@ def pairs(words: Sequence[str], option: str) -> dict[str, Any]:
         if not equals or not name:
             raise InvalidInput(f"{option} {word!r}: expected NAME=VALUE for text, or NAME:=JSON for a typed value")
         if name in found:
-            raise InvalidInput(f"{option}: {name!r} is given twice; a list is written {name}:='[\"a\", \"b\"]'")
+            raise InvalidInput(f'{option}: {name!r} is given twice; a list is written {name}:=\'["a", "b"]\'')
         found[name] = typed(value, f"{option} {name}") if is_typed else value
     return found
 

@@ -56,7 +56,8 @@ def verify(
 def show_problems(cli: Invocation, problems: tuple[Problem, ...]) -> None:
     """Print one line for each problem."""
     for problem in problems:
-        cli.line(f"{'fixed' if problem.fixed else 'PROBLEM'}  {problem.kind}  {shown.safe(problem.subject)}  {problem.message}")
+        state = "fixed" if problem.fixed else "PROBLEM"
+        cli.line(f"{state}  {problem.kind}  {shown.safe(problem.subject)}  {problem.message}")
 
 
 def _verdict(problems: tuple[Problem, ...]) -> str:

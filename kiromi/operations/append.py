@@ -193,8 +193,6 @@ def _rows(records: Iterable[Mapping[str, Any]] | pa.Table | pa.RecordBatchReader
 def _mapping(record: Any, position: int) -> Mapping[str, Any]:
     if isinstance(record, Draft):
         return {field.name: getattr(record, field.name) for field in fields(Draft)}
-    if isinstance(record, Draft):
-        return {field.name: getattr(record, field.name) for field in fields(Draft)}
     if not isinstance(record, Mapping):
         raise InvalidInput(
             f"record {position} is a {type(record).__name__}; accepted: a mapping of fields, or a Draft",

@@ -6,21 +6,21 @@ that it then finds, and commits batch by batch; each batch is one operation. Wha
 kept in memory if it is small; otherwise the source is read and checked once more, because files may have changed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
-from kiromi.errors import AlreadyExists, InvalidInput, KiromiError
-from kiromi.model import BatchReport, Draft, ImportReport
+from kiromi.errors import InvalidInput, KiromiError
+from kiromi.model import BatchReport, ImportReport
 from kiromi.operations.append import MAX_BATCH_BYTES
 from kiromi.operations.caller import Caller
 from kiromi.operations.delete import plan_delete
-from kiromi.operations.drafting import create, screened
-from kiromi.operations.drafting import replace as replace_version
+from kiromi.operations.drafting import screened
+from kiromi.operations.upsert import Effect, OnBad, plan_upserts
 from kiromi.portable.formats import Source
 from kiromi.portable.source import BadRecord, SourceRecord
-from kiromi.session.commit import transaction
+from kiromi.session.commit import refuse_within_transaction, transaction
 from kiromi.session.operation import Operation
 from kiromi.times import now_micros
 
@@ -30,10 +30,8 @@ _RECORD_BYTES = 2_048
 """What a record needs in memory besides its content, roughly."""
 _SHOWN = 3
 
-Effect = Literal["added", "changed", "unchanged"]
-OnBad = Callable[[BadRecord], None]
-OnBatch = Callable[[BatchReport], None]
-OnProgress = Callable[[int, int | None], None]
+OnBatch: TypeAlias = Callable[[BatchReport], None]
+OnProgress: TypeAlias = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,7 @@ def import_from(caller: Caller, source: Source, options: Options) -> ImportRepor
     options.check()
     if not options.dry_run:
         caller.check_writable()
+        refuse_within_transaction(caller.session)
 
     # Pass 1: read and plan everything, write nothing.
     bad: list[BadRecord] = []
@@ -81,22 +80,25 @@ def import_from(caller: Caller, source: Source, options: Options) -> ImportRepor
 
     # Pass 2: commit in batches. Each is durable when it is reported.
     present = reading.keys
+    if held is None:
+        bad = []
+    on_bad = _on_late_bad(options, bad)
+    done = _Tally()
     try:
-        if held is not None:
-            _commit(caller, held, _on_late_bad(options, bad), options, tally, len(held))
+        if held is None:
+            again = _Reading(caller, source, on_bad)
+            _commit(caller, again.records(), on_bad, options, done, reading.count)
+            present = {**present, **again.keys}
+            reading = again
         else:
-            bad = []
-            on_bad = _on_late_bad(options, bad)
-            total, reading = reading.count, _Reading(caller, source, on_bad)
-            tally = _Tally()
-            _commit(caller, reading.records(), on_bad, options, tally, total)
-            present = {**present, **reading.keys}
+            done.unchanged = tally.unchanged
+            _commit(caller, held, on_bad, options, done, len(held))
         if options.prune:
             _check_prunable(source, bad)
-            _prune(caller, _disappeared(caller, source, present, bad), options, tally)
+            _prune(caller, _disappeared(caller, source, present, bad), options, done)
     except InvalidInput as error:
-        raise _interrupted(error, source, tally) from error
-    return tally.report(reading, bad, applied=True)
+        raise _interrupted(error, source, done) from error
+    return done.report(reading, bad, applied=True)
 
 
 @dataclass(slots=True)
@@ -112,14 +114,10 @@ class _Tally:
     last_seq: int | None = None
 
     def count(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case "added":
-                    self.added += 1
-                case "changed":
-                    self.changed += 1
-                case "unchanged":
-                    self.unchanged += 1
+        found = Counter(effects)
+        self.added += found["added"]
+        self.changed += found["changed"]
+        self.unchanged += found["unchanged"]
 
     def acknowledge(self, seq: int, ids: tuple[str, ...], on_batch: OnBatch | None) -> None:
         self.batches += 1
@@ -196,7 +194,7 @@ def _rehearse(
     held_bytes = 0
     for batch in _batches(reading.records(), options.batch_size):
         operation = Operation(session, session.view.seq + 1, now_micros(), caller.context)
-        planned = _plan_batch(caller, operation, batch, on_bad)
+        planned = plan_upserts(caller, operation, batch, on_bad)
         tally.count(plan.effect for plan in planned)
         for plan in planned:
             if held is not None and plan.effect != "unchanged":
@@ -216,7 +214,7 @@ def _commit(
     for batch in _batches(records, options.batch_size):
         # Alone in its commit: a write of another thread in the same one would not be seen by the look-up of the keys.
         with transaction(caller.session, caller.context) as operation:
-            planned = _plan_batch(caller, operation, batch, on_bad)
+            planned = plan_upserts(caller, operation, batch, on_bad)
         tally.count(plan.effect for plan in planned)
         written = tuple(plan.id for plan in planned if plan.effect != "unchanged")
         if written:
@@ -254,103 +252,6 @@ def _batches(records: Iterable[SourceRecord], size: int) -> Iterator[list[Source
         yield batch
 
 
-# -- planning a batch --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    record: SourceRecord
-    effect: Effect
-    id: str
-
-
-def _plan_batch(caller: Caller, operation: Operation, batch: Sequence[SourceRecord], on_bad: OnBad) -> list[_Planned]:
-    """Plan an upsert of each record; report those that are bad and leave them out."""
-    known = _look_up(caller, operation, [record.draft for record in batch])
-    planned = []
-    for record in batch:
-        try:
-            planned.append(_plan_record(caller, operation, record, known))
-        except (InvalidInput, AlreadyExists) as error:
-            on_bad(BadRecord(record.position, error.message))
-    return planned
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the store knows of the keys and ids of a batch."""
-
-    holders: Mapping[tuple[str, str], str]
-    """The ids of the live memories that have the keys."""
-    deleted: Mapping[str, Row]
-    """The last versions of ids that are no longer live."""
-
-
-def _look_up(caller: Caller, operation: Operation, drafts: Sequence[Draft]) -> _Known:
-    pairs = [(draft.namespace, draft.key) for draft in drafts if draft.key is not None]
-    holders: dict[tuple[str, str], str] = {}
-    if pairs:
-        with caller.session.writer:
-            holders = caller.session.catalog.find_keys(pairs)
-    absent = [draft.id for draft in drafts if draft.id is not None and operation.live(draft.id) is None]
-    deleted: dict[str, Row] = {}
-    if absent:
-        with caller.session.snapshot() as (_, cursor):
-            found = cursor.sql(
-                f"{CLOSED_ROWS} WHERE m.id IN (SELECT unnest(?))"
-                " QUALIFY row_number() OVER (PARTITION BY m.id ORDER BY m.end_seq DESC) = 1",
-                params=[absent],
-            ).to_arrow_table()
-        deleted = {row.id: row for row in to_rows(found)}
-    return _Known(holders, deleted)
-
-
-def _plan_record(caller: Caller, operation: Operation, record: SourceRecord, known: _Known) -> _Planned:
-    """Plan an upsert.
-
-    Raises:
-        AlreadyExists: the key belongs to another id, or the id to another key, or to what the caller cannot see.
-        InvalidInput: the scheme cannot place it, or it would lie outside the caller's scope.
-    """
-    draft = record.draft
-    row = _current(caller, operation, draft, known)
-    if row is None:
-        memory_id = draft.id or caller.session.ids.make()
-        create(caller, operation, draft, memory_id)
-        return _Planned(record, "added", memory_id)
-    if row.id in known.deleted:
-        replace_version(caller, operation, row, draft, draft.content, "undelete", is_live=False)
-        return _Planned(record, "added", row.id)
-    new = replace_version(caller, operation, row, draft, draft.content, "put")
-    return _Planned(record, "unchanged" if new is row else "changed", row.id)
-
-
-def _current(caller: Caller, operation: Operation, draft: Draft, known: _Known) -> Row | None:
-    """Return the version that a draft replaces, None if it is new."""
-    holder = None if draft.key is None else known.holders.get((draft.namespace, draft.key))
-    if holder is not None and draft.id not in (None, holder):
-        raise AlreadyExists(f"key {draft.key!r} is in use by another id than {draft.id}", key=draft.key)
-    memory_id = holder or draft.id
-    if memory_id is None:
-        return None
-    row = operation.live(memory_id) or known.deleted.get(memory_id)
-    if row is None:
-        return None
-    if not caller.sees(row):
-        name = f"id {draft.id}" if holder is None else f"key {draft.key!r}"
-        raise AlreadyExists(f"{name} is in use outside the scope of this handle")
-    if holder is None and (row.key, row.namespace if row.key else "") != (
-        draft.key,
-        draft.namespace if draft.key else "",
-    ):
-        raise AlreadyExists(
-            f"id {draft.id} is that of a memory with the key {row.key!r} in namespace {row.namespace!r}, not {draft.key!r}"
-            f" in {draft.namespace!r}",
-            id=draft.id,
-        )
-    return row
-
-
 # -- pruning -----------------------------------------------------------------------------------------------------------
 
 
@@ -383,8 +284,8 @@ def _paths_to(key: str) -> Iterator[str]:
 def _check_prunable(source: Source, bad: Sequence[BadRecord]) -> None:
     if bad and not source.names_bad_records_by_key:
         raise InvalidInput(
-            f"prune=True: {bad[0].position} and perhaps more cannot be read, so what disappeared from {str(source.path)!r}"
-            f" is not known; repair it or import without prune: {bad[0].reason}",
+            f"prune=True: {bad[0].position} and perhaps more cannot be read, so what disappeared from"
+            f" {str(source.path)!r} is not known; repair it or import without prune: {bad[0].reason}",
             bad=_facts(bad),
         )
 
@@ -413,10 +314,10 @@ def _on_late_bad(options: Options, bad: list[BadRecord]) -> OnBad:
 
 
 def _interrupted(error: InvalidInput, source: Source, tally: _Tally) -> InvalidInput:
-    upto = f", the last as seq {tally.last_seq}" if tally.batches else ""
+    kept = f"{tally.batches:,} batches up to seq {tally.last_seq}" if tally.batches else "nothing yet"
     return InvalidInput(
-        f"{error.message}. The source or the store changed while {str(source.path)!r} was imported: {tally.batches}"
-        f" batches were committed{upto}, and stay; import again to go on",
+        f"{error.message}. The source or the store changed while {str(source.path)!r} was imported. Committed, and"
+        f" staying: {kept}; import again to go on",
         **{**error.details, "batches": tally.batches, "last_seq": tally.last_seq},
     )
 

@@ -2,7 +2,7 @@
 
 The first row names the columns: those of a record, ``content_base64``, ``attributes`` and ``links`` as JSON text,
 ``tags`` as a JSON list or separated by commas; every other column is an attribute. CSV knows no types, so such an
-attribute is text unless the reader is told otherwise, and an empty cell is an absent value.
+attribute is text unless the reader is told otherwise. An empty cell is an absent value, but for the empty namespace.
 """
 
 import base64
@@ -143,7 +143,7 @@ def _fields(header: list[str], row: list[str], types: Mapping[str, str]) -> dict
     for name, cell in zip(header, row, strict=True):
         try:
             cell.encode()
-            if cell:
+            if cell or name == "namespace":
                 columns[name] = _value(name, cell, types)
         except UnicodeEncodeError as error:
             raise InvalidInput(f"column {name!r} is not UTF-8") from error

@@ -7,7 +7,7 @@ folder), and a folder of any other name is Markdown.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias, get_args
 
 from kiromi.errors import InvalidInput
 from kiromi.portable.csv import read_csv
@@ -95,7 +95,7 @@ def format_of(path: Path, given: str | None, *, is_folder: bool) -> Format:
     if given is not None:
         if given not in FORMATS:
             raise InvalidInput(f"format {given!r}: expected one of {', '.join(FORMATS)}", format=str(given))
-        return cast(Format, given)
+        return given
     found = _BY_SUFFIX.get(path.suffix.lower())
     if found is not None:
         return found

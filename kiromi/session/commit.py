@@ -44,10 +44,13 @@ def run(session: Session, context: Context, plan: Callable[[Operation], T]) -> T
     """
     refuse_within_transaction(session)
     request = _Request(plan, context)
-    session.queue.append(request)
-    with session.writer:
-        if not request.is_done:
-            _commit_waiting(session)
+    if session.turns.wait(request):
+        try:
+            session.turns.gather()
+            with session.writer:
+                _commit_waiting(session)
+        finally:
+            session.turns.finish(request)
     if request.error is not None:
         raise request.error
     return request.results[0]
@@ -82,8 +85,7 @@ def _commit_waiting(session: Session) -> None:
     group = _Group(session)
     requests: list[_Request[Any]] = []
     try:
-        while session.queue:
-            request = session.queue.popleft()
+        while (request := session.turns.next()) is not None:
             requests.append(request)
             operation = group.begin(request.context)
             try:
@@ -181,7 +183,7 @@ def commit(session: Session, plan: CommitPlan) -> None:
         return
 
     # Settle: each blob to the one place where it belongs. What fails here stays pending; the operation has succeeded.
-    session.settle(put)
+    session.settle(changes.live, put)
 
 
 def _stage(session: Session, plan: CommitPlan) -> None:
@@ -200,13 +202,13 @@ def _intend(session: Session, plan: CommitPlan) -> dict[BlobKey, str]:
     Returns:
         Where each is put: not always where it belongs, as a later operation of the same commit may have replaced it.
     """
-    contents = {(content.id, content.n): content for content in plan.changes.contents}
-    places = {key: plan.changes.places[key] for key in contents}
+    put = {
+        (content.id, content.n): blob.goal for content, blob in zip(plan.changes.contents, plan.new_blobs, strict=True)
+    }
+    places = {key: plan.changes.places[key] for key in put}
     with session.failing():
         if session.catalog.commit(Changes(session.head, places=places), session.pending.cleared):
             session.pending.forget_cleared()
     # Until the commit names them these bytes belong nowhere: if it never comes, settle deletes them.
     session.pending.add(places, dict.fromkeys(places))
-    return {
-        (content.id, content.n): blob.goal for content, blob in zip(plan.changes.contents, plan.new_blobs, strict=True)
-    }
+    return put

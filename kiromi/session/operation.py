@@ -54,7 +54,7 @@ class Operation:
         self.before: dict[str, Row | None] = {}
         self.after: dict[str, Row | None] = {}
         self.new_contents: dict[BlobKey, bytes] = {}
-        self.log: list[tuple[str, str | None, Mapping[str, Any]]] = []
+        self.log: list[tuple[str, str | None, str]] = []
         self.keys: dict[tuple[str, str], str | None] = {}
         self._state = state
 
@@ -96,9 +96,9 @@ class Operation:
         self._touch(memory_id)
         self.after[memory_id] = None
 
-    def record(self, op: str, memory_id: str | None, detail: Mapping[str, Any]) -> None:
-        """Add an entry to the audit log; ``detail`` holds facts, never content."""
-        self.log.append((op, memory_id, detail))
+    def record(self, op: str, memory_id: str | None, detail: Mapping[str, Any] | str) -> None:
+        """Add an entry to the audit log; ``detail`` holds facts, as a mapping or as its JSON text, never content."""
+        self.log.append((op, memory_id, detail if isinstance(detail, str) else _to_json(detail)))
 
     def _touch(self, memory_id: str) -> None:
         current = self.live(memory_id)
@@ -143,11 +143,13 @@ class CommitPlan:
         if data is None:
             self._expect(after, after.attic_path)
             return
-        content = ContentRow(after.id, after.n, after.ext, after.media_type, after.size, after.sha256)
-        self.changes.contents.append(content)
-        staged = f"staging/{after.id}.{after.n}.{after.ext}"
-        self.new_blobs.append(NewBlob(staged, after.live_path, data))
-        self._expect(after, staged if self.has_staging else after.live_path)
+        goal = after.live_path
+        staged = f"staging/{after.id}.{after.n}.{after.ext}" if self.has_staging else goal
+        self.changes.contents.append(
+            ContentRow(after.id, after.n, after.ext, after.media_type, after.size, after.sha256)
+        )
+        self.new_blobs.append(NewBlob(staged, goal, data))
+        self._expect(after, staged)
 
     def _expect(self, row: Row, place: str) -> None:
         key = row.blob
@@ -161,8 +163,7 @@ class CommitPlan:
         head, context, seq, at = self.changes.head, operation.context, operation.seq, operation.at
         salts = os.urandom(16 * len(operation.log))
         previous = head.hash
-        for i, (op, memory_id, facts) in enumerate(operation.log):
-            detail = _to_json(facts)
+        for i, (op, memory_id, detail) in enumerate(operation.log):
             salt = salts[16 * i : 16 * i + 16]
             digest = entry_digest(salt, memory_id, detail, context.run_id, context.reason)
             previous = entry_hash(previous, seq, i, at, context.actor, op, digest)

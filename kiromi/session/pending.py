@@ -4,13 +4,16 @@ A blob is pending from the commit that changes where it belongs until it was set
 Only then may its row go, with a later commit. Readers look here when a blob is not at its goal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from kiromi.blobs.base import Settlement
 from kiromi.catalog.changes import BlobKey
-from kiromi.catalog.rows import attic_path
-from kiromi.catalog.view import View
+from kiromi.catalog.rows import Row, attic_path
+
+Live: TypeAlias = Callable[[str], Row | None]
+"""Gives the live row of a memory, or None."""
 
 
 @dataclass(slots=True)
@@ -59,25 +62,25 @@ class Pending:
             del self.places[key], self.facts[key]
         self.cleared = set()
 
-    def settlements(self, view: View, just_put: Mapping[BlobKey, str]) -> list[Settlement]:
-        """Return what is to be settled, with the goal of each blob computed from the view.
+    def settlements(self, live: Live, just_put: Mapping[BlobKey, str]) -> list[Settlement]:
+        """Return what is to be settled, with the goal of each blob computed from the live rows.
 
         ``just_put`` says where the session itself has just put whole blobs.
         """
         settlements = []
         for key in self.unsettled:
             facts = self.facts[key]
-            goal = goal_of(key, facts, view)
+            goal = goal_of(key, facts, live)
             is_put = goal is not None and just_put.get(key) == goal
             settlements.append(Settlement(*key, goal, self.places[key], _size(facts), is_put))
         return settlements
 
 
-def goal_of(key: BlobKey, facts: tuple[str, int] | None, view: View) -> str | None:
+def goal_of(key: BlobKey, facts: tuple[str, int] | None, live: Live) -> str | None:
     """Return the only place where a blob belongs: the live row's path, the attic, or nowhere."""
     if facts is None:
         return None
-    row = view.get(key[0])
+    row = live(key[0])
     if row is not None and row.n == key[1]:
         return row.live_path
     return attic_path(*key, facts[0])

@@ -8,8 +8,8 @@ import contextlib
 import ctypes
 import hashlib
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import duckdb
@@ -32,17 +32,18 @@ from kiromi.errors import (
     UnsupportedFormat,
 )
 from kiromi.ids import IdSource
-from kiromi.partition import Scheme
+from kiromi.partition import BUILT_INS, Scheme
 from kiromi.session.epoch import claim_epoch
 from kiromi.session.lease import Lease
 from kiromi.session.location import Root
 from kiromi.session.lock import StoreLock
 from kiromi.session.pending import Pending, goal_of
+from kiromi.session.turns import Turns
 from kiromi.times import now_micros
 
 T = TypeVar("T")
 
-_NOTHING: Mapping[BlobKey, str] = {}
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Session:
@@ -61,10 +62,12 @@ class Session:
         self.schemes: dict[int, Scheme] = {}
         self.fields: frozenset[str] = frozenset()
         """What any of the schemes reads."""
+        self.built_ins: dict[int, frozenset[str]] = {}
+        """Which built-ins each scheme reads."""
         self.active_scheme = 0
         self.writer = threading.RLock()
         """Held by the one thread that commits."""
-        self.queue: deque[Any] = deque()
+        self.turns: Turns[Any] = Turns()
         """Requests that wait for a group commit."""
         self.composer: int | None = None
         """The thread that composes a transaction, if one does; it holds ``writer``."""
@@ -144,7 +147,7 @@ class Session:
         """
         tried: tuple[str, ...] | None = None
         while True:
-            goal = goal_of(row.blob, (row.ext, row.size), self.view)
+            goal = goal_of(row.blob, (row.ext, row.size), self.view.get)
             candidates = (str(goal), *self.pending.places.get(row.blob, ()))
             for path in candidates:
                 data = self.blobs.read(path)
@@ -182,10 +185,19 @@ class Session:
         """Let readers see a commit."""
         self._view, self._head = view, head
 
-    def settle(self, just_put: Mapping[BlobKey, str] = _NOTHING) -> None:
-        """Bring every pending blob where it belongs; what fails stays pending and is tried with the next commit."""
+    def settle(self, changed: Mapping[str, Row | None] = _NOTHING, just_put: Mapping[BlobKey, str] = _NOTHING) -> None:
+        """Bring every pending blob where it belongs; what fails stays pending and is tried with the next commit.
+
+        Args:
+            changed: rows that the view is known to have, which saves looking them up.
+            just_put: where this session itself has just put whole blobs.
+        """
         pending = self.pending
-        failures = self.blobs.settle(pending.settlements(self.view, just_put))
+
+        def live(memory_id: str) -> Row | None:
+            return changed[memory_id] if memory_id in changed else self.view.get(memory_id)
+
+        failures = self.blobs.settle(pending.settlements(live, just_put))
         unsettled = {(failure.id, failure.n): failure.reason for failure in failures}
         pending.settled.update(key for key in pending.unsettled if key not in unsettled)
         pending.unsettled = unsettled
@@ -373,6 +385,9 @@ class Session:
             view = self._view.advance(catalog.changes_since(self._view))
         self.schemes = {number: Scheme.parse(template) for number, template in catalog.schemes().items()}
         self.fields = frozenset(field for scheme in self.schemes.values() for field in scheme.fields)
+        self.built_ins = {
+            number: frozenset(BUILT_INS).intersection(scheme.fields) for number, scheme in self.schemes.items()
+        }
         self.active_scheme = catalog.active_scheme()
         self.publish(view, head)
 

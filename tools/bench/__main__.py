@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keep",
         action="store_true",
-        help="leave what was written: on ext4 deleting it slows down the making of files, so another run, for 5 minutes",
+        help="leave what was written: on ext4 deleting it makes the next run slower, for up to 5 minutes",
     )
     return parser
 

@@ -1,8 +1,8 @@
 """The raw limits of the machine: the same work without kiromi, as little code as will do it.
 
-Each function does its work once and returns seconds. A trap on ext4: for up to five minutes after many files were deleted
-their inodes are passed over one by one, and making a file costs several times as much (6 to 140 us were seen). So every
-call is given a fresh folder, and nothing is deleted before the end of the run.
+Each function does its work once and returns seconds. A trap on ext4: for up to five minutes after many files were
+deleted their inodes are passed over one by one, and making a file costs several times as much (6 to 140 us were seen).
+So every call is given a fresh folder, and nothing is deleted before the end of the run.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -108,15 +108,11 @@ def scan_vectors(count: int, dimension: int, queries: int) -> list[float]:
     random = np.random.default_rng(0)
     matrix = random.standard_normal((count, dimension), dtype=np.float32)
     seconds = []
-    for query in _rows(random.standard_normal((queries, dimension), dtype=np.float32)):
+    for query in random.standard_normal((queries, dimension), dtype=np.float32):
         started = time.perf_counter()
         np.argpartition(matrix @ query, -10)[-10:]
         seconds.append(time.perf_counter() - started)
     return seconds
-
-
-def _rows(matrix: np.ndarray) -> Iterator[np.ndarray]:
-    yield from matrix
 
 
 def _write(path: str, content: bytes, *, is_synced: bool = False) -> None:

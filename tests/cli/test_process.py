@@ -1,0 +1,54 @@
+"""The program as a process of its own: locale, pipes, signals."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.cli.running import Program
+
+_PROGRAM = [sys.executable, "-m", "kiromi.cli"]
+
+
+def test_output_is_utf8_whatever_the_locale_says(filled: Program) -> None:
+    for locale in ({"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
+        done = subprocess.run(
+            [*_PROGRAM, "--store", str(filled.root), "tree"],
+            capture_output=True,
+            check=True,
+            timeout=60,
+            env={**_environment(), **locale},
+        )
+        assert "topic=café/bar" in done.stdout.decode("utf-8")
+
+
+def test_a_reader_that_has_seen_enough_ends_the_program_quietly(kiromi: Program, tmp_path: Path) -> None:
+    lines = ['{"content": "x", "attributes": {"user": "ana"}}'] * 2_000
+    (tmp_path / "many.jsonl").write_text("\n".join(lines))
+    kiromi("import", tmp_path / "many.jsonl")
+    command = [*_PROGRAM, "--store", str(kiromi.root), "ls", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0
+
+
+def test_following_ends_with_ctrl_c(filled: Program) -> None:
+    command = [*_PROGRAM, "--store", str(filled.root), "audit", "tail", "--follow", "-n", "1", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b'{"seq": 4')
+        filled.add("new", "--partition=user=ana")
+        assert process.stdout.readline().startswith(b'{"seq": 5')
+        time.sleep(0.05)
+        process.send_signal(2)
+        assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("KIROMI_")}
