@@ -539,6 +539,7 @@ class Store:
     def close(self) -> None:
         """Wait for calls in progress and let go of the store; nothing is lost without it. Closing twice is fine."""
         if not self._is_closed:
+            self._base.session.lease.check_outside()
             self._is_closed = True
             if self._parent is None:
                 release(self._base.session)

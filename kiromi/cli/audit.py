@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kiromi.cli import options, shown
+from kiromi.cli.command import command
 from kiromi.cli.exits import PROBLEMS_FOUND
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.invocation import Invocation
 from kiromi.cli.values import id_of
 from kiromi.cli.verify import show_problems
 from kiromi.model import AuditEntry
@@ -101,7 +102,7 @@ def verify(
     else:
         show_problems(cli, report.problems)
         verdict = "the chain is whole" if report.is_clean else shown.count_text(len(report.problems), "problem")
-        cli.line(f"{verdict}: {report.entries:,} entries, head {report.head}")
+        cli.line(f"{verdict}: {shown.count_text(report.entries, 'entry')}, head {report.head}")
     return 0 if report.is_clean else PROBLEMS_FOUND
 
 

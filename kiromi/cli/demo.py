@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.command import command
+from kiromi.cli.invocation import Invocation
 from kiromi.errors import IntegrityError, InvalidInput, MemoryDeleted, MemoryNotFound
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kiromi.cli import options, shown
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.command import command
+from kiromi.cli.invocation import Invocation
 from kiromi.cli.values import id_of, selection
 from kiromi.model import MemoryInfo, PartitionInfo, Version
 
@@ -81,7 +82,9 @@ class _Listing:
     def pages(self) -> Iterator[Sequence[MemoryInfo]]:
         """Yield one page of ``limit`` items, or page after page to the end."""
         while True:
-            page = self.store.list(**self.query, limit=self.limit or _PAGE, cursor=self.next_cursor)
+            page = self.store.list(
+                **self.query, limit=_PAGE if self.limit is None else self.limit, cursor=self.next_cursor
+            )
             self.next_cursor = page.next_cursor
             yield page.items
             if self.limit is not None or page.next_cursor is None:
@@ -147,13 +150,13 @@ def tree(
         for node in nodes:
             node.count += partition.count
             node.size += partition.size_bytes
-    cli.line(f"{cli.tenant} {_amount(root)}")
+    cli.styled(("", "dim"), (cli.tenant, "bold"), (_amount(root), "cyan"))
     for guide, name, node in root.lines():
-        cli.line(f"{guide}{shown.safe(name)} {_amount(node)}")
+        cli.styled((guide, "dim"), (name, ""), (_amount(node), "cyan"))
 
 
 def _amount(node: _Node) -> str:
-    return f"{node.count} ({shown.size_text(node.size)})"
+    return f" {node.count} ({shown.size_text(node.size)})"
 
 
 def _labels(partition: PartitionInfo) -> Iterator[str]:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from kiromi.cli import options, shown
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.command import command
+from kiromi.cli.invocation import Invocation
 from kiromi.cli.values import content, given, id_of, moment, pairs, selection
 from kiromi.errors import InvalidInput
 from kiromi.model import DeleteReport, Memory, MemoryInfo

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from kiromi.cli import audit, demo, look, memories, setup, sql, tenants, transfer, verify
+from kiromi.cli.command import Ended, epilog, global_parameters, take_settings, take_signature, unwrapped
 from kiromi.cli.exits import UNEXPECTED, USAGE, error_document, exit_code
-from kiromi.cli.invocation import Ended, epilog, global_parameters, take_settings, take_signature, unwrapped
 from kiromi.cli.shown import json_text, safe
 
 _HELP = """An embedded memory store for AI agents: readable files, exact history, nothing lost.

@@ -36,7 +36,7 @@ def progress(cli: Invocation, what: str) -> Iterator[Callable[[int, int | None],
 
 @contextlib.contextmanager
 def stops_between_batches(cli: Invocation, how_to_resume: str) -> Iterator[Callable[[], None]]:
-    """Give a function to call after each batch: it ends the command if Ctrl-C was pressed; a second one ends it at once.
+    """Give a function to call after each batch: it ends the command if Ctrl-C was pressed. Twice ends it at once.
 
     Raises:
         KeyboardInterrupt: from that function, with the message ``how_to_resume``.

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.command import command
+from kiromi.cli.invocation import Invocation
 from kiromi.errors import StoreNotFound
 
 PANEL = "Stores"

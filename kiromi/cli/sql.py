@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from kiromi.cli import shown
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.command import command
+from kiromi.cli.invocation import Invocation
+from kiromi.errors import InvalidInput
 
 PANEL = "Look around"
 commands = typer.Typer()
@@ -32,6 +34,8 @@ def sql(
         found = store.sql(query)
     rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
     if cli.is_json:
+        if len(set(found.column_names)) < len(found.column_names):
+            raise InvalidInput(f"two columns have one name: {', '.join(found.column_names)}; rename one with AS")
         cli.items(dict(zip(found.column_names, row, strict=True)) for row in rows)
         return
     is_number = [str(kind).startswith(("int", "uint", "float", "double", "decimal")) for kind in found.schema.types]

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from kiromi.cli import options, shown
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.command import command
+from kiromi.cli.invocation import Invocation
 
 commands = typer.Typer(help='The isolated spaces of one store; "kiromi --tenant NAME init" makes one.')
 

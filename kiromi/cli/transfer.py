@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kiromi.cli import options
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.command import command
+from kiromi.cli.invocation import Invocation
 from kiromi.cli.progress import progress, stops_between_batches
 from kiromi.cli.shown import count_text, safe, size_text
 from kiromi.cli.values import given, pairs, selection

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from kiromi.cli import shown
+from kiromi.cli.command import command
 from kiromi.cli.exits import PROBLEMS_FOUND
-from kiromi.cli.invocation import Invocation, command
+from kiromi.cli.invocation import Invocation
 from kiromi.cli.progress import progress
 from kiromi.model import Problem
 
@@ -46,7 +47,7 @@ def verify(
         amounts = [
             shown.count_text(report.memories, "memory"),
             shown.count_text(report.blobs, "blob"),
-            f"{report.audit_entries:,} audit entries",
+            shown.count_text(report.audit_entries, "audit entry"),
             f"{shown.size_text(report.bytes_read)} read",
         ]
         cli.line(f"{_verdict(report.problems)}: {', '.join(amounts)}")

@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import duckdb
+
 from kiromi.attributes import INT_MAX
 from kiromi.catalog.rows import AUDIT_SCHEMA, CLOSED_ROWS, AuditRow, integer_times, to_rows
 from kiromi.errors import InvalidInput, MemoryNotFound
+from kiromi.filters import Condition
 from kiromi.ids import check_id
 from kiromi.model import AuditEntry, Change, Version
 from kiromi.operations.caller import Caller
@@ -76,6 +79,18 @@ def changes(caller: Caller, since: int) -> Iterator[Change]:
         since = rows[-1].seq
 
 
+def audit_condition(caller: Caller, cursor: duckdb.DuckDBPyConnection) -> Condition:
+    """Return the condition on ``audit_log a`` of entries about versions, before or after, within the caller's scope."""
+    live = caller.scope.condition(cursor, caller.session.schemes)
+    former = caller.scope.condition(cursor, caller.session.schemes, "history")
+    return Condition(
+        f"(a.memory_id, a.seq) IN (SELECT m.id, m.begin_seq FROM memories m WHERE {live.sql})"
+        f" OR (a.memory_id, a.seq) IN (SELECT m.id, m.begin_seq FROM history m WHERE {former.sql})"
+        f" OR (a.memory_id, a.seq) IN (SELECT m.id, m.end_seq FROM history m WHERE {former.sql})",
+        (*live.parameters, *former.parameters, *former.parameters),
+    )
+
+
 def _operation(caller: Caller, seq: int) -> list[AuditRow]:
     with caller.session.lease:
         return list(_audit_rows(caller, seq - 1, None, None, until=seq))
@@ -93,25 +108,14 @@ def _audit_rows(
         if memory_id is not None:
             sql, parameters = f"{sql} AND a.memory_id = ?", [*parameters, check_id(memory_id)]
         if caller.scope.wanted:
-            sql, parameters = _scoped(caller, cursor, sql, parameters)
+            scoped = audit_condition(caller, cursor)
+            sql, parameters = f"{sql} AND ({scoped.sql})", [*parameters, *scoped.parameters]
         tail = "" if limit is None else f" LIMIT {limit}"
         found = cursor.sql(
             f"SELECT {_AUDIT_COLUMNS} FROM audit_log a WHERE {sql} ORDER BY a.seq, a.i{tail}", params=parameters
         )
         columns = [column.to_pylist() for column in integer_times(found.to_arrow_table()).columns]
     return map(AuditRow._make, zip(*columns, strict=True))
-
-
-def _scoped(caller: Caller, cursor: Any, sql: str, parameters: list[Any]) -> tuple[str, list[Any]]:
-    """Cut to entries about versions, before or after the operation, that lie within the caller's scope."""
-    live = caller.scope.condition(cursor, caller.session.schemes)
-    former = caller.scope.condition(cursor, caller.session.schemes, "history")
-    sql += (
-        f" AND ((a.memory_id, a.seq) IN (SELECT m.id, m.begin_seq FROM memories m WHERE {live.sql})"
-        f" OR (a.memory_id, a.seq) IN (SELECT m.id, m.begin_seq FROM history m WHERE {former.sql})"
-        f" OR (a.memory_id, a.seq) IN (SELECT m.id, m.end_seq FROM history m WHERE {former.sql}))"
-    )
-    return sql, [*parameters, *live.parameters, *former.parameters, *former.parameters]
 
 
 def _detail(row: AuditRow) -> dict[str, Any]:

@@ -7,7 +7,7 @@ raises leaves no trace in the commit. Each has its own seq and audit entries.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -123,6 +123,10 @@ class _Group:
         if (namespace, key) in self._keys:
             return self._keys[namespace, key]
         return self._session.find_key(namespace, key)
+
+    def changed_keys(self) -> Mapping[tuple[str, str], str | None]:
+        """Return the (namespace, key) pairs that operations of the group gave to an id, or freed (None)."""
+        return self._keys
 
     def last_closed(self, memory_id: str) -> Row | None:
         """Return the version of a memory that an operation of the group ended last, or None."""

@@ -57,6 +57,11 @@ class Lease:
         if self._refusal is not None:
             raise self._refusal
 
+    def check_outside(self) -> None:
+        """Refuse to close from within a call: it would wait for its own end."""
+        if getattr(self._depth, "value", 0):
+            raise InvalidInput("the store cannot be closed within a call or transaction of the same thread")
+
     def close(self) -> None:
         """Wait for calls in progress, then give the lock up for good."""
         if os.getpid() != self._pid:

@@ -39,6 +39,9 @@ class State(Protocol):
     def find_key(self, namespace: str, key: str) -> str | None:
         """Return the id of the live memory with that key, or None."""
 
+    def changed_keys(self) -> Mapping[tuple[str, str], str | None]:
+        """Return the (namespace, key) pairs whose owner the catalog does not know yet: an id, or None if it is free."""
+
     def last_closed(self, memory_id: str) -> Row | None:
         """Return the version of a memory that ended last among those that the tables do not hold yet, or None."""
 
@@ -69,6 +72,10 @@ class Operation:
         if (namespace, key) in self.keys:
             return self.keys[namespace, key]
         return self._state.find_key(namespace, key)
+
+    def changed_keys(self) -> Mapping[tuple[str, str], str | None]:
+        """Return the (namespace, key) pairs that the same commit gives to an id, or frees (None)."""
+        return {**self._state.changed_keys(), **self.keys}
 
     def last_closed(self, memory_id: str) -> Row | None:
         """Return the version of a memory that an operation of the same commit ended last, or None."""

@@ -108,6 +108,10 @@ class Session:
         """Return a live memory's row, or None."""
         return self.view.get(memory_id)
 
+    def changed_keys(self) -> Mapping[tuple[str, str], str | None]:
+        """Return nothing: the catalog knows every committed key."""
+        return {}
+
     def last_closed(self, memory_id: str) -> Row | None:
         """Return None: whoever asks finds every committed version in the tables."""
         return None

@@ -154,3 +154,12 @@ def test_warnings_of_opening_are_notes(kiromi: Program, monkeypatch: pytest.Monk
 
 def test_version_is_the_package_s(bare: Program) -> None:
     assert bare.bare("--version").text == f"kiromi {package.__version__}\n"
+
+
+def test_a_store_on_another_filesystem_keeps_its_catalog_here(bare: Program, tmp_path: Path) -> None:
+    place = ("--store", f"memory://{tmp_path.name}", "--catalog", tmp_path / "catalogs")
+    assert "catalog" in bare.bare(*place[:2], "init", "--scheme", SCHEME, code=2).notes
+    bare.bare(*place, "init", "--scheme", SCHEME)
+    memory = bare.bare(*place, "-q", "add", "far away", "--partition", "user=ana").text.strip()
+    assert bare.bare("get", memory, *place).out == b"far away"
+    assert bare.bare(*place, "tenant", "list").text == "default\n"

@@ -131,6 +131,21 @@ def test_tables_on_a_terminal_fold_all_but_the_id(filled: Program, monkeypatch: 
     assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == [item["id"] for item in ids]
 
 
+def test_a_tree_on_a_terminal_reads_the_same(filled: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = filled("tree").text
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    styled = filled("tree").text
+    assert styled != plain
+    assert re.sub(r"\x1b\[[\d;]*m", "", styled) == plain
+
+
+def test_a_refused_listing_prints_no_half_document(filled: Program) -> None:
+    for arguments in (["--where", "trip >"], ["--limit", "0"], ["--cursor", "x"], ["--within", "nobody=x"]):
+        found = filled("ls", *arguments, "--json", code=2)
+        assert (found.out, found.error["kind"]) == (b"", "invalid_input")
+
+
 def test_what_would_command_a_terminal_is_escaped(kiromi: Program) -> None:
     kiromi.add("x", "--partition=user=ana", "--title=\x1b[2J\u202eevil")
     assert "\\x1b[2J\\u202eevil" in kiromi("ls").text

@@ -1,10 +1,13 @@
 """The program as a process of its own: locale, pipes, signals."""
 
 import os
+import runpy
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+import pytest
 
 from tests.cli.running import Program
 
@@ -45,9 +48,16 @@ def test_following_ends_with_ctrl_c(filled: Program) -> None:
         assert process.stdout.readline().startswith(b'{"seq": 4')
         filled.add("new", "--partition=user=ana")
         assert process.stdout.readline().startswith(b'{"seq": 5')
-        time.sleep(0.05)
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
+
+
+def test_the_module_runs_as_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["kiromi", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("kiromi.cli", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("kiromi ")
 
 
 def _environment() -> dict[str, str]:

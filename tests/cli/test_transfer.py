@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from kiromi.cli import transfer
-from kiromi.cli.invocation import Invocation, Settings
+from kiromi.cli.invocation import Invocation
 from kiromi.cli.progress import progress, stops_between_batches
+from kiromi.cli.settings import Settings
 from tests.cli.running import Program
 
 _SCHEME = "type={type}/status={status}"

@@ -114,4 +114,5 @@ def test_sql_as_a_table_and_as_json(filled: Program) -> None:
         "next_cursor": None,
     }
     assert filled("sql", "SELECT id FROM memories WHERE false").text == "id\n"
+    assert "AS" in filled("sql", "SELECT kind AS a, id AS a FROM memories", "--json", code=2).error["message"]
     assert filled("sql", "DROP TABLE memories", "--json", code=2).error["kind"] == "invalid_input"

@@ -1,8 +1,9 @@
 """SIGKILL at moments spread evenly over an import: what was acknowledged is there, and importing again completes it.
 
 Each killed import runs in a process of its own upon a new store. It says when pass 2 begins and prints a line for every
-batch that is acknowledged. The kills lie at even fractions of the time that an undisturbed import takes from there to
-its exit, shifted a little by a seeded generator.
+batch that is acknowledged; the moments of these lines and of the exit divide it. The kills are spread evenly over these
+divisions, so that they reach the end also when a run is slower than another. Where in its division a kill lies is drawn
+by a seeded generator, upon the durations of an undisturbed import.
 """
 
 import random
@@ -24,7 +25,6 @@ from kiromi import Store
 
 SCHEME = "topic={topic}"
 SEED = 20_260_101
-_WRITING = "writing"
 _COMMITTED = re.compile(r"committed batch (\d+): seq (\d+), ([\d,]+) ")
 _IMPORT = """
 import sys
@@ -48,10 +48,14 @@ class Run:
 
     acknowledged: int
     """Memories in the batches whose line was read."""
-    seconds: float
-    """From the beginning of pass 2, or from the first line, to the end."""
+    moments: Sequence[float]
+    """When each line was read, and the end, in seconds."""
     landed: bool
     """Whether the kill came before the exit."""
+
+    def duration(self, division: int) -> float:
+        """Return the seconds from a line to the next, or to the end."""
+        return self.moments[division + 1] - self.moments[division]
 
 
 @dataclass(frozen=True)
@@ -68,37 +72,41 @@ class Setting:
             return [sys.executable, "-m", "kiromi.cli", "--store", str(root), "import", str(self.source)]
         return [sys.executable, "-c", _IMPORT, str(root), str(self.source), str(self.batch_size), str(self.files)]
 
-    def run(self, root: Path, kill_after: float | None) -> Run:
-        """Import in a process of its own; kill it so many seconds after pass 2 began."""
+    def run(self, root: Path, kill_after: tuple[int, float] | None) -> Run:
+        """Import in a process of its own; kill it so many seconds after the line of that number, from 0."""
         with kiromi.open(root, scheme=SCHEME):
             pass
         process = subprocess.Popen(self.command(root), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         lines: list[str] = []
-        began = threading.Event()
+        moments: list[float] = []
+        arrived = threading.Semaphore(0)
 
         def read() -> None:
             assert process.stdout is not None
             for line in process.stdout:
                 lines.append(line)
-                began.set()
-            began.set()
+                if line.startswith(("writing", "committed")):
+                    moments.append(time.perf_counter())
+                    arrived.release()
+            arrived.release(1_000_000)
 
         reader = threading.Thread(target=read)
         reader.start()
-        began.wait()
-        start = time.perf_counter()
         if kill_after is not None:
-            time.sleep(kill_after)
+            line_number, seconds = kill_after
+            for _ in range(line_number + 1):
+                arrived.acquire()
+            time.sleep(seconds)
             process.kill()
-        code = process.wait()
         reader.join()
-        seconds = time.perf_counter() - start
+        code = process.wait()
+        moments.append(time.perf_counter())
         assert process.stdout is not None
         process.stdout.close()
         assert code in ((0, -9) if kill_after is not None else (0,)), "".join(lines)
         # A line that the kill cut short is no acknowledgement.
         found = [_COMMITTED.match(line) for line in lines if line.endswith("\n")]
-        return Run(sum(int(match[3].replace(",", "")) for match in found if match), seconds, code == -9)
+        return Run(sum(int(match[3].replace(",", "")) for match in found if match), moments, code == -9)
 
 
 def make_source(root: Path, files: int) -> Path:
@@ -143,15 +151,16 @@ def complete(store: Store, setting: Setting) -> None:
 
 def kill_many(tmp_path: Path, setting: Setting, kills: int, *, complete_all: bool) -> list[tuple[Run, int]]:
     """Kill so many imports; return them with the number of memories that were there afterwards."""
-    undisturbed = [setting.run(tmp_path / f"undisturbed{number}", None) for number in range(2)]
-    assert all(run.acknowledged == setting.files for run in undisturbed)
-    seconds = min(run.seconds for run in undisturbed)
+    undisturbed = setting.run(tmp_path / "undisturbed", None)
+    assert undisturbed.acknowledged == setting.files
+    divisions = len(undisturbed.moments) - 1
     order = paths_in_order(setting.source)
     randomly = random.Random(SEED)
     runs: list[tuple[Run, int]] = []
     for number in range(kills):
+        division, share = divmod(divisions * (number + randomly.random()) / kills, 1)
         root = tmp_path / f"store{number}"
-        run = setting.run(root, seconds * (number + randomly.random()) / kills)
+        run = setting.run(root, (int(division), share * undisturbed.duration(int(division))))
         with kiromi.open(root) as store:
             check(store, root, setting.source, order[: run.acknowledged])
             runs.append((run, store.count()))

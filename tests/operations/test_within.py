@@ -63,7 +63,6 @@ AWKWARD = (
 def test_values_are_literal_and_exact(tmp_path: Path, scheme: str) -> None:
     with kiromi.open(tmp_path / "s", scheme=scheme, durability="relaxed") as store:
         store.append_many({"content": user, "partition": {"user": user}} for user in AWKWARD)
-        assert store.verify().is_clean
         for user in AWKWARD:
             page = store.list({"user": user}).items
             assert [store.get(m.id).text for m in page] == [user]
@@ -78,10 +77,7 @@ def test_values_are_typed_by_their_text(tmp_path: Path, scheme: str) -> None:
     with kiromi.open(tmp_path / "s", scheme=scheme, durability="relaxed") as store:
         ids = {repr(v): store.append("x", {"v": v}).id for v in values}
         for v in values:
-            if v == 7.5 and scheme.startswith("shard"):
-                assert store.list_ids({"v": v}) == [ids[repr(v)]]
-            else:
-                assert store.list_ids({"v": v}) == [ids[repr(v)]], v
+            assert store.list_ids({"v": v}) == [ids[repr(v)]], v
         assert store.list_ids({"v": "true"}) == [ids["True"]], "text is compared as it reads in a path"
         assert store.count({"v": "True"}) == store.count({"v": 8}) == 0
 

@@ -1,0 +1,115 @@
+"""How a function becomes a command: its help and examples, and the global options that every command takes.
+
+Typer reads a function's signature; so that no command has to repeat the global options, they are added to it here.
+"""
+
+import copy
+import inspect
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from typing import Annotated, Any, Concatenate, ParamSpec, get_args
+
+import typer
+
+from kiromi.cli.invocation import Invocation
+from kiromi.cli.settings import Settings
+
+P = ParamSpec("P")
+
+
+class Ended(Exception):
+    """Carries Ctrl-C and a broken pipe past typer, which would exit on its own terms."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def command(
+    app: typer.Typer, name: str, *, examples: Sequence[str], panel: str | None = None
+) -> Callable[[Callable[Concatenate[Invocation, P], int | None]], Callable[Concatenate[Invocation, P], int | None]]:
+    """Register a function as a command that also takes the global options.
+
+    Args:
+        app: the group that the command belongs to.
+        name: what the caller types.
+        examples: whole command lines, shown at the end of the command's help.
+        panel: the heading under which the group's help lists it.
+
+    The function's first parameter is the :class:`Invocation`; it returns an exit code, None for 0.
+    """
+
+    def register(
+        function: Callable[Concatenate[Invocation, P], int | None],
+    ) -> Callable[Concatenate[Invocation, P], int | None]:
+        body: Callable[..., int | None] = function
+
+        def run(ctx: typer.Context, **arguments: Any) -> None:
+            settings = take_settings(arguments).over(ctx.obj)
+            try:
+                code = body(Invocation(settings), **arguments)
+                sys.stdout.flush()
+            except (KeyboardInterrupt, OSError) as error:
+                raise Ended(error) from error
+            if code:
+                raise typer.Exit(code)
+
+        own = itertools.islice(inspect.signature(function).parameters.values(), 1, None)
+        take_signature(run, [*own, *global_parameters(with_environment=False)])
+        run.__doc__ = unwrapped(function.__doc__ or "")
+        app.command(name, epilog=epilog(examples), rich_help_panel=panel)(run)
+        return function
+
+    return register
+
+
+def global_parameters(*, with_environment: bool) -> Iterator[inspect.Parameter]:
+    """Yield the global options as parameters; the environment must be read in one place only, before the command."""
+    annotations = inspect.get_annotations(Settings)
+    for field in fields(Settings):
+        kind, option = get_args(annotations[field.name])
+        if not with_environment:
+            option = copy.copy(option)
+            option.envvar = None
+        yield inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[kind, option]
+        )
+
+
+def take_signature(run: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> None:
+    """Make ``run(ctx, **arguments)`` show these parameters to typer, after the context."""
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    keywords = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=_without_metavar(parameter.annotation))
+        for parameter in (context, *parameters)
+    ]
+    run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
+
+
+def _without_metavar(annotation: Any) -> Any:
+    """Return a flag's annotation so that its help does not ask for a <bool>; any other as it is."""
+    if get_args(annotation)[:1] != (bool,):
+        return annotation
+    option = copy.copy(get_args(annotation)[1])
+    option.metavar = ""
+    return Annotated[bool, option]
+
+
+def take_settings(arguments: dict[str, Any]) -> Settings:
+    """Take the global options out of a call's arguments."""
+    return Settings(**{field.name: arguments.pop(field.name) for field in fields(Settings)})
+
+
+def unwrapped(text: str) -> str:
+    """Return a docstring with each paragraph on one line, for the terminal to wrap."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
+
+
+def epilog(examples: Sequence[str]) -> str:
+    """Return the examples as the end of a help page."""
+    # Rich takes [ for markup.
+    lines = [example.replace("[", "\\[") for example in examples]
+    return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]$[/cyan] {line}" for line in lines)])

@@ -1,0 +1,88 @@
+"""The global options: each described once, taken before the command and after it."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, TypeAlias
+
+import typer
+
+_PANEL = "Global options"
+
+StoreOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="KIROMI_STORE",
+        metavar="ROOT",
+        help="The store: a folder or a URL such as s3://bucket/prefix.",
+        rich_help_panel=_PANEL,
+    ),
+]
+TenantOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        envvar="KIROMI_TENANT",
+        metavar="NAME",
+        help="The isolated space within the store; 'default' if not said.",
+        rich_help_panel=_PANEL,
+    ),
+]
+CatalogOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--catalog",
+        envvar="KIROMI_CATALOG",
+        metavar="FOLDER",
+        help="A local folder for catalogs and locks; object stores need it.",
+        rich_help_panel=_PANEL,
+    ),
+]
+ActorOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--actor",
+        envvar="KIROMI_ACTOR",
+        metavar="NAME",
+        help="Who the audit log says did it; 'cli' if not said.",
+        rich_help_panel=_PANEL,
+    ),
+]
+WaitOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        help="How long to wait for another process to hand the store over; 10 if not said.",
+        rich_help_panel=_PANEL,
+    ),
+]
+JsonOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON: one document, or one per line for a stream.", rich_help_panel=_PANEL),
+]
+QuietOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Print ids and answers only: no headers, notes or progress.", rich_help_panel=_PANEL
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The global options as they were given; None and False mean: not given."""
+
+    store: StoreOption = None
+    tenant: TenantOption = None
+    catalog: CatalogOption = None
+    actor: ActorOption = None
+    wait: WaitOption = None
+    is_json: JsonOption = False
+    is_quiet: QuietOption = False
+
+    def over(self, before: "Settings") -> "Settings":
+        """Return these where given, else those that stood before the command."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(
+            before, **{name: value for name, value in own.items() if value is not None and value is not False}
+        )
