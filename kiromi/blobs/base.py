@@ -99,6 +99,14 @@ class Blobs(ABC):
         """Return the bytes at each path, None where nothing lies; in parallel where that helps."""
 
     @abstractmethod
+    def sizes(self, paths: Sequence[str]) -> list[int | None]:
+        """Return the size in bytes of what lies at each path, None where nothing lies; unlike ``walk``, as of now.
+
+        Raises:
+            StorageError: something cannot be looked at.
+        """
+
+    @abstractmethod
     def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield (path, size in bytes) of every object below ``data``, ``attic`` or ``staging``, in no order."""
 

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,6 +97,9 @@ class LocalBlobs(Blobs):
     def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
         return [self.read(path) for path in paths]
 
+    def sizes(self, paths: Sequence[str]) -> list[int | None]:
+        return [self._size(path) for path in paths]
+
     def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
         skip = len(self._prefix)
         stack = [self._prefix + prefix]
@@ -109,8 +113,12 @@ class LocalBlobs(Blobs):
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     stack.append(entry.path)
-                else:
-                    yield entry.path[skip:], entry.stat(follow_symlinks=False).st_size
+                    continue
+                try:
+                    size = entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:  # somebody moved it just now
+                    continue
+                yield entry.path[skip:], size
 
     def remove(self, paths: Sequence[str]) -> None:
         vacated: set[str] = set()
@@ -140,6 +148,15 @@ class LocalBlobs(Blobs):
     def forget_folders(self) -> None:
         """Forget which folders exist: another process may have removed some."""
         self._known_folders.clear()
+
+    def _size(self, path: str) -> int | None:
+        try:
+            found = os.lstat(self._prefix + path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _storage_error("look at", error) from error
+        return None if stat.S_ISDIR(found.st_mode) else found.st_size
 
     def _settle_one(self, settlement: Settlement, vacated: set[str]) -> None:
         goal = settlement.goal

@@ -54,6 +54,12 @@ class ObjectBlobs(Blobs):
     def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
         return self._each(self.read, paths)
 
+    def sizes(self, paths: Sequence[str]) -> list[int | None]:
+        try:
+            return self._each(self._size, paths)
+        except Exception as error:  # whatever the driver raises
+            raise StorageError(f"cannot look at objects below {self.root}: {error}") from error
+
     def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
         skip = len(self.root) + 1
         try:

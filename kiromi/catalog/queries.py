@@ -82,8 +82,15 @@ _CLOCK_AND_CHANCE = frozenset(
 # other functions, which a query over views has no use for and a wrong one of which may do anything.
 _REACHING_OUT = frozenset(
     {
-        *("index_key", "json_serialize_plan", "pg_sleep"),
-        *("combine", "combine_aggr", "finalize", "remap_struct", "to_aggregate_state", "variant_bytes_to_variant"),
+        "combine",
+        "combine_aggr",
+        "finalize",
+        "index_key",
+        "json_serialize_plan",
+        "pg_sleep",
+        "remap_struct",
+        "to_aggregate_state",
+        "variant_bytes_to_variant",
     }
 )
 
@@ -99,17 +106,15 @@ def check_select(
     try:
         query.encode()
         statements = cursor.extract_statements(query)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            found = ", ".join(str(statement.type.name) for statement in statements) or "nothing"
-            raise InvalidInput(f"sql takes exactly one SELECT; this is {found}")
         ((text,),) = cursor.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
         tree = json.loads(text)
     except (duckdb.Error, UnicodeEncodeError) as error:
         raise InvalidInput(f"sql cannot read the query: {error}") from error
     except RecursionError:
         raise InvalidInput("sql takes one SELECT; this one is nested too deeply") from None
-    if tree["error"]:
-        raise InvalidInput(f"sql takes exactly one SELECT; this is another statement: {tree['error_message']}")
+    kinds = [str(statement.type.name) for statement in statements]
+    if kinds != ["SELECT"] or tree["error"]:
+        raise InvalidInput(f"sql takes exactly one SELECT; this is {', '.join(kinds) or 'nothing'}")
     walk = _Walk(frozenset(names))
     walk.check(tree["statements"])
     return statements[0], frozenset(walk.read)

@@ -149,7 +149,7 @@ def append_batch(caller: Caller, drafts: list[Draft], first: int | None = None) 
 
     def plan(operation: Operation) -> tuple[int, tuple[str, ...]]:
         _check_ids_free(caller, operation, drafts, first)
-        _check_keys_free(caller, drafts, first)
+        _check_keys_free(caller, operation, drafts, first)
         fresh = iter(caller.session.ids.make_many(sum(draft.id is None for draft in drafts)))
         ids = tuple([draft.id or next(fresh) for draft in drafts])
         for i, (memory_id, draft) in enumerate(zip(ids, drafts, strict=True)):
@@ -227,11 +227,13 @@ def _closed_ids(caller: Caller, ids: list[str]) -> set[str]:
     return {memory_id for (memory_id,) in found}
 
 
-def _check_keys_free(caller: Caller, drafts: list[Draft], first: int | None) -> None:
+def _check_keys_free(caller: Caller, operation: Operation, drafts: list[Draft], first: int | None) -> None:
     keys = {i: (draft.namespace, draft.key) for i, draft in enumerate(drafts) if draft.key is not None}
     if not keys:
         return
-    taken = set(caller.session.catalog.find_keys(list(keys.values())))
+    changed = operation.changed_keys()
+    taken = {pair for pair in caller.session.catalog.find_keys(list(keys.values())) if pair not in changed}
+    taken.update(pair for pair in keys.values() if changed.get(pair) is not None)
     for i, (namespace, key) in keys.items():
         if (namespace, key) in taken:
             error = AlreadyExists(

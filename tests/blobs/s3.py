@@ -28,7 +28,7 @@ def s3_options() -> Iterator[dict[str, Any]]:
     server.start()
     host, port = server.get_host_and_port()
     options = {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": f"http://{host}:{port}"}}
-    s3fs.S3FileSystem(**options).mkdir(BUCKET)
+    s3fs.S3FileSystem(**options).makedirs(BUCKET, exist_ok=True)
     yield options
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()

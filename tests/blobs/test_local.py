@@ -2,6 +2,8 @@
 
 import errno
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,8 +83,8 @@ def test_a_copy_to_another_device_is_synced_before_its_source_goes(
         rename(source, to)
 
     monkeypatch.setattr(os, "rename", across)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (calls.append("fsync"), fsync(descriptor)))
-    monkeypatch.setattr(os, "unlink", lambda path: (calls.append("unlink"), unlink(path)))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("fsync") or fsync(descriptor))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(os, "unlink", lambda path: calls.append("unlink") or unlink(path))  # type: ignore[func-returns-value]
     assert settle(blobs, goal, PLACES, b"body") == []
     folders = goal.count("/")
     assert calls[: 3 + folders] == ["fsync", "rename", *["fsync"] * folders, "unlink"]
@@ -125,7 +127,10 @@ def test_a_short_write_is_continued(blobs: LocalBlobs, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("has_syncfs", [True, False])
 def test_a_failing_sync_of_the_stage_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, has_syncfs: bool  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    has_syncfs: bool,
 ) -> None:
     monkeypatch.setattr(local, "_find_syncfs", lambda: _raise(errno.EIO) if has_syncfs else None)
     blobs = LocalBlobs(tmp_path)
@@ -149,7 +154,7 @@ def test_the_real_syncfs_reports_a_bad_descriptor(tmp_path: Path) -> None:
 def test_syncfs_is_used_only_where_it_reports_errors(
     monkeypatch: pytest.MonkeyPatch, platform: str, release: str
 ) -> None:
-    monkeypatch.setattr(local.sys, "platform", platform)
+    monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("", "", release, "", "")))
     assert local._find_syncfs() is None
 
@@ -160,7 +165,11 @@ def test_errors_are_translated(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("builtins.open", _raise(errno.EIO))
     monkeypatch.setattr(os, "scandir", _raise(errno.EIO))
     monkeypatch.setattr(os, "unlink", _raise(errno.EIO))
-    calls = {"read": lambda: blobs.read(A), "walk": lambda: list(blobs.walk("data")), "remove": lambda: blobs.remove([A])}
+    calls: dict[str, Callable[[], object]] = {
+        "read": lambda: blobs.read(A),
+        "walk": lambda: list(blobs.walk("data")),
+        "remove": lambda: blobs.remove([A]),
+    }
     with pytest.raises(StorageError, match="Input/output error"):
         calls[name]()
 
@@ -192,7 +201,7 @@ def test_settlements_of_several_blobs_are_independent(blobs: LocalBlobs, monkeyp
     assert tree(blobs) == {A: 1, "data/1.md": 1, "data/2.md": 1}
 
 
-def _raise(code: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - stands for any function
+def _raise(code: int) -> Callable[..., None]:
     def call(*_args: object, **_options: object) -> None:
         raise OSError(code, os.strerror(code))
 

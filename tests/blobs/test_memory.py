@@ -2,6 +2,7 @@
 
 import errno
 import uuid
+from collections.abc import Callable
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -42,7 +43,7 @@ def test_an_epoch_is_created_only_once(blobs: ObjectBlobs) -> None:
 def test_errors_are_translated(blobs: ObjectBlobs, filesystem: FaultyFileSystem, name: str) -> None:
     put(blobs, b"1", A)
     filesystem.faults = [Fault(name, OSError(errno.EIO, "no answer"), times=2)]
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "pipe_file": lambda: put(blobs, b"1", B),
         "cat_file": lambda: blobs.read(A),
         "find": lambda: list(blobs.walk("data")),

@@ -15,7 +15,7 @@ __all__ = ["s3_options"]
 
 class TestS3(BlobsContract):
     @pytest.fixture
-    def blobs(self, s3_options: dict[str, Any]) -> ObjectBlobs:  # noqa: F811
+    def blobs(self, s3_options: dict[str, Any]) -> ObjectBlobs:
         filesystem = fsspec.filesystem("s3", use_listings_cache=False, **s3_options)
         return ObjectBlobs(filesystem, f"{BUCKET}/{uuid.uuid4()}")
 

@@ -1,4 +1,4 @@
-"""The catalog's format: a newer one is refused, an older one upgraded after a copy was kept, a foreign file left alone."""
+"""The catalog: a newer format is refused, an older one upgraded after a copy was kept, a foreign file left alone."""
 
 import hashlib
 from pathlib import Path

@@ -284,7 +284,7 @@ def test_guards_change_and_refuse(root: Path) -> None:
         with pytest.raises(ValueError, match="no secrets"):
             store.put("a secret", {"user": "ana"}, key="k")
         assert store.count() == 1
-        assert [data for data in data_files(root).values()] == [b"pin ****"]
+        assert list(data_files(root).values()) == [b"pin ****"]
 
 
 def test_guards_run_in_order_and_their_work_is_checked(root: Path) -> None:

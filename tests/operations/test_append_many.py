@@ -37,7 +37,9 @@ def test_batches_are_reported_once_they_are_durable(store: kiromi.Store) -> None
     assert [m.text for m in store.get_many(ids)] == [f"memory {i}" for i in range(25)]
 
 
-@pytest.mark.parametrize("empty", [[], iter(()), pa.table({"content": pa.array([], pa.string())})], ids=repr)
+@pytest.mark.parametrize(
+    "empty", [[], iter(()), pa.table({"content": pa.array([], pa.string())})], ids=["list", "iterator", "table"]
+)
 def test_nothing_makes_no_batch(store: kiromi.Store, empty: Any) -> None:
     assert store.append_many(empty) == kiromi.AppendReport(0, 0, None, None)
     assert store.seq == 0

@@ -22,9 +22,7 @@ def story(store: kiromi.Store) -> list[tuple[int, int, str, str]]:
         tx.delete(b.id)
         c = tx.append("c", ANA)
     reports: list[kiromi.BatchReport] = []
-    store.append_many(
-        ({"content": "m", "partition": ANA} for _ in range(5)), batch_size=3, on_batch=reports.append
-    )
+    store.append_many(({"content": "m", "partition": ANA} for _ in range(5)), batch_size=3, on_batch=reports.append)
     store.undelete(b.id)
     store.delete_where({"user": "ana"}, {"title": "t"}, dry_run=False)
     return [
@@ -67,9 +65,7 @@ def test_pages_never_cut_an_operation(store: kiromi.Store, monkeypatch: pytest.M
     assert got == expected
 
 
-def test_what_happens_while_reading_is_not_missed(
-    store: kiromi.Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_happens_while_reading_is_not_missed(store: kiromi.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "_PAGE", 2)
     for i in range(4):
         store.append(str(i), ANA)

@@ -199,7 +199,7 @@ def test_a_refused_write_does_not_spoil_those_that_share_its_commit(quick: kirom
     assert quick.seq == 2
 
 
-# -- operations that share a commit see each other ------------------------------------------------------------------------
+# -- operations that share a commit see each other --------------------------------------------------------------------
 
 
 def test_delete_and_delete(quick: kiromi.Store) -> None:
@@ -236,17 +236,13 @@ def test_delete_and_get_why(quick: kiromi.Store) -> None:
     assert isinstance(refused, kiromi.MemoryNotFound)
 
 
-@pytest.mark.xfail(strict=True, reason="append_many looks for keys in the catalog, not in the commit it shares")
 def test_append_and_append_many_of_one_key(quick: kiromi.Store) -> None:
     record = {"content": "many", "partition": ANA, "key": "k"}
-    first, refused = together(
-        quick, lambda: quick.append("one", ANA, key="k"), lambda: quick.append_many([record])
-    )
+    first, refused = together(quick, lambda: quick.append("one", ANA, key="k"), lambda: quick.append_many([record]))
     assert isinstance(refused, kiromi.AlreadyExists)
     assert quick.list_ids(where={"key": "k"}) == [first.id]
 
 
-@pytest.mark.xfail(strict=True, reason="append_many looks for keys in the catalog, not in the commit it shares")
 def test_delete_and_append_many_of_its_key(quick: kiromi.Store) -> None:
     m = quick.append("one", ANA, key="k")
     record = {"content": "many", "partition": ANA, "key": "k"}
@@ -256,9 +252,7 @@ def test_delete_and_append_many_of_its_key(quick: kiromi.Store) -> None:
 
 
 def test_append_and_put_of_one_key(quick: kiromi.Store) -> None:
-    first, second = together(
-        quick, lambda: quick.append("one", ANA, key="k"), lambda: quick.put("two", ANA, key="k")
-    )
+    first, second = together(quick, lambda: quick.append("one", ANA, key="k"), lambda: quick.put("two", ANA, key="k"))
     assert first.id == second.id
     assert quick.get(key="k").text == "two"
     assert [v.info.version for v in quick.history(first.id)] == [2, 1]

@@ -41,9 +41,9 @@ def test_deleting_twice_changes_nothing(store: kiromi.Store) -> None:
 def test_delete_what_never_was(store: kiromi.Store) -> None:
     for call in (store.delete, store.undelete, store.history):
         with pytest.raises(kiromi.MemoryNotFound):
-            call(NOBODY)  # type: ignore[operator]
+            call(NOBODY)
         with pytest.raises(kiromi.InvalidInput, match="ULID"):
-            call("nobody")  # type: ignore[operator]
+            call("nobody")
 
 
 def test_expected_version(store: kiromi.Store) -> None:
@@ -114,16 +114,16 @@ def filled(store: kiromi.Store) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("within", "where", "expected"),
     [
-        ({"user": "ana"}, None, {"ana0", "ana1", "ana2", "expired"}),
-        (None, {"n": {"$gte": 1}}, {"ana1", "ana2", "bob1", "bob2", "expired"}),
-        ({"user": "bob"}, "n > 0", {"bob1", "bob2"}),
-        (None, {}, {"ana0", "ana1", "ana2", "bob0", "bob1", "bob2", "expired"}),
-        ({"user": "nobody"}, None, set()),
+        ({"user": "ana"}, None, ["ana0", "ana1", "ana2", "expired"]),
+        (None, {"n": {"$gte": 1}}, ["ana1", "ana2", "bob1", "bob2", "expired"]),
+        ({"user": "bob"}, "n > 0", ["bob1", "bob2"]),
+        (None, {}, ["ana0", "ana1", "ana2", "bob0", "bob1", "bob2", "expired"]),
+        ({"user": "nobody"}, None, []),
     ],
     ids=repr,
 )
 def test_delete_where_shows_its_plan_and_then_does_it(
-    store: kiromi.Store, root: Path, within: Any, where: Any, expected: set[str]
+    store: kiromi.Store, root: Path, within: Any, where: Any, expected: list[str]
 ) -> None:
     ids = filled(store)
     seq, files = store.seq, data_files(root)
@@ -150,7 +150,7 @@ def test_delete_where_shows_its_plan_and_then_does_it(
 @pytest.mark.parametrize("within", [None, {}])
 def test_delete_where_of_everything_has_to_be_said(store: kiromi.Store, within: Any) -> None:
     filled(store)
-    with pytest.raises(kiromi.InvalidInput, match="where={}"):
+    with pytest.raises(kiromi.InvalidInput, match=r"where=\{\}"):
         store.delete_where(within, dry_run=False)
     assert store.seq == 7
 

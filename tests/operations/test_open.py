@@ -30,7 +30,7 @@ def test_a_missing_store_is_created_only_with_a_scheme(root: Path) -> None:
 
 def test_another_scheme_is_refused(root: Path) -> None:
     kiromi.open(root, scheme="user={user}").close()
-    with pytest.raises(kiromi.SchemeMismatch, match="'user={user}', not 'topic={topic}'"):
+    with pytest.raises(kiromi.SchemeMismatch, match=r"'user=\{user\}', not 'topic=\{topic\}'"):
         kiromi.open(root, scheme="topic={topic}")
     kiromi.open(root, scheme="user={user}").close()
 
@@ -153,9 +153,11 @@ def test_handles_share_what_they_see(root: Path) -> None:
 
 
 def test_one_process_opens_a_store_one_way(root: Path) -> None:
-    with kiromi.open(root, scheme="user={user}"):
-        with pytest.raises(kiromi.InvalidInput, match="open it the same way"):
-            kiromi.open(root, durability="relaxed")
+    with (
+        kiromi.open(root, scheme="user={user}"),
+        pytest.raises(kiromi.InvalidInput, match="open it the same way"),
+    ):
+        kiromi.open(root, durability="relaxed")
 
 
 def test_a_closed_store_says_so(root: Path) -> None:
@@ -164,24 +166,24 @@ def test_a_closed_store_says_so(root: Path) -> None:
     scoped = store.scoped(ANA)
     store.close()
     store.close()
+    calls: list[Callable[[kiromi.Store], Any]] = [
+        lambda handle: handle.get(m.id),
+        lambda handle: handle.list(),
+        lambda handle: handle.count(),
+        lambda handle: handle.append("x", ANA),
+        lambda handle: handle.append_many([]),
+        lambda handle: handle.delete(m.id),
+        lambda handle: handle.transaction().__enter__(),
+        lambda handle: list(handle.changes()),
+        lambda handle: handle.scoped(ANA),
+        lambda handle: handle.partitions(),
+        lambda handle: handle.seq,
+        lambda handle: handle.scheme,
+    ]
     for handle in (store, scoped):
-        calls: list[Callable[[], Any]] = [
-            lambda handle=handle: handle.get(m.id),
-            lambda handle=handle: handle.list(),
-            lambda handle=handle: handle.count(),
-            lambda handle=handle: handle.append("x", ANA),
-            lambda handle=handle: handle.append_many([]),
-            lambda handle=handle: handle.delete(m.id),
-            lambda handle=handle: handle.transaction().__enter__(),
-            lambda handle=handle: list(handle.changes()),
-            lambda handle=handle: handle.scoped(ANA),
-            lambda handle=handle: handle.partitions(),
-            lambda handle=handle: handle.seq,
-            lambda handle=handle: handle.scheme,
-        ]
         for call in calls:
             with pytest.raises(kiromi.InvalidInput, match="closed"):
-                call()
+                call(handle)
     assert "memories" in repr(store)
 
 

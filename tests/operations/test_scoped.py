@@ -54,11 +54,11 @@ def test_nothing_outside_can_be_reached_by_id(ana: kiromi.Store, outside: kiromi
         ana.delete,
         ana.undelete,
         ana.history,
-        lambda id: ana.get_many([id]),
-        lambda id: ana.update(id, content="mine"),
-        lambda id: ana.update(id, attributes={"user": "ana"}),
-        lambda id: ana.update(id, expected_version=99, title="t"),
-        lambda id: ana.delete(id, expected_version=99),
+        lambda i: ana.get_many([i]),
+        lambda i: ana.update(i, content="mine"),
+        lambda i: ana.update(i, attributes={"user": "ana"}),
+        lambda i: ana.update(i, expected_version=99, title="t"),
+        lambda i: ana.delete(i, expected_version=99),
     ]
     for call in calls:
         with pytest.raises(kiromi.MemoryNotFound) as refusal:
@@ -70,7 +70,7 @@ def test_nothing_outside_can_be_reached_by_id(ana: kiromi.Store, outside: kiromi
             tx.get,
             tx.delete,
             tx.undelete,
-            lambda id: tx.update(id, title="t"),
+            lambda i: tx.update(i, title="t"),
         ):
             with pytest.raises(kiromi.MemoryNotFound) as refusal:
                 inside(outside.id)
@@ -147,8 +147,7 @@ def test_nothing_can_be_written_outside(store: kiromi.Store, ana: kiromi.Store) 
     for write in writes:
         with pytest.raises(kiromi.InvalidInput, match="outside the scope"):
             write()
-    with pytest.raises(kiromi.InvalidInput, match="outside the scope"), ana.transaction() as tx:
-        tx.append("fine")
+    with ana.transaction() as tx, pytest.raises(kiromi.InvalidInput, match="outside the scope"):
         tx.append("x", {"user": "bob"})
     assert ana.update(mine.id, attributes={"user": None}).attributes == {"user": "ana"}, "the scope's value stays"
     assert store.list_ids() == [mine.id]
@@ -200,7 +199,7 @@ def test_a_memory_that_moves_out_is_gone(store: kiromi.Store, ana: kiromi.Store)
     store.update(m.id, attributes={"user": "bob"}, content=SECRET)
     for call in (ana.get, ana.delete, ana.undelete):
         with pytest.raises(kiromi.MemoryNotFound) as refusal:
-            call(m.id)  # type: ignore[operator]
+            call(m.id)
         assert type(refusal.value) is kiromi.MemoryNotFound
     assert [(v.begin_seq, v.end_seq) for v in ana.history(m.id)] == [(1, 2)]
     store.delete(m.id)
@@ -251,9 +250,8 @@ def test_guards_and_actor_are_the_parents(root: Path) -> None:
     def refuse(draft: kiromi.Draft) -> kiromi.Draft:
         raise ValueError("no")
 
-    with kiromi.open(root, scheme="user={user}", guards=[refuse]) as store:
-        with pytest.raises(ValueError, match="no"):
-            store.scoped({"user": "ana"}).append("x")
+    with kiromi.open(root, scheme="user={user}", guards=[refuse]) as store, pytest.raises(ValueError, match="no"):
+        store.scoped({"user": "ana"}).append("x")
 
 
 def test_context_reaches_scoped_handles(store: kiromi.Store, ana: kiromi.Store) -> None:

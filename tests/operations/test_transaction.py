@@ -1,5 +1,6 @@
 """transaction and context: several writes as one operation, and who made it."""
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,11 @@ def test_all_writes_are_one_operation(store: kiromi.Store, root: Path) -> None:
 def test_an_exception_leaves_nothing(store: kiromi.Store, root: Path) -> None:
     old = store.append("old", ANA, key="k")
     files = data_files(root)
-    with pytest.raises(RuntimeError, match="stop"), store.transaction() as tx:
+    with contextlib.suppress(RuntimeError), store.transaction() as tx:
         tx.append("new", ANA)
         tx.update(old.id, content="changed", key="other")
         tx.delete(old.id)
-        raise RuntimeError("stop")
+        raise RuntimeError
     assert store.get(key="k") == old
     assert (store.seq, store.count(), len(store.audit())) == (1, 1, 1)
     assert data_files(root) == files
@@ -164,7 +165,7 @@ def test_other_writes_of_the_thread_are_refused(store: kiromi.Store) -> None:
     with store.transaction() as tx:
         tx.append("kept", ANA)
         for write in writes:
-            with pytest.raises(kiromi.InvalidInput, match="transaction is (already )?open in this thread"):
+            with pytest.raises(kiromi.InvalidInput, match="is open in this thread"):
                 write()
         assert store.count() == 1, "reading is fine"
     assert store.seq == 4
@@ -225,7 +226,7 @@ def test_reads_by_id_do_not_wait(store: kiromi.Store) -> None:
     assert store.get(m.id).text == "y"
 
 
-# -- context -------------------------------------------------------------------------------------------------------------
+# -- context ----------------------------------------------------------------------------------------------------------
 
 
 def test_context_is_recorded_and_nests(store: kiromi.Store) -> None:

@@ -1,9 +1,9 @@
 """Kills a store at every step it takes on disk, and looks what the next opening makes of it.
 
 Run as a program (``python -m tests.protocol.crashing JOB``, JOB as JSON on the command line): a fresh process without
-threads, which forks one child per kill point. The child runs a script of operations and ends by ``os._exit`` before its k-th
-step; another opens what is left, perhaps to be killed as well while it recovers; a last one opens, checks and tells.
-Objects of ``memory://`` outlive the child in a file that it writes as it dies.
+threads, which forks one child per kill point. The child runs a script of operations and ends by ``os._exit`` before
+its k-th step; another opens what is left, perhaps to be killed as well while it recovers; a last one opens, checks and
+tells. Objects of ``memory://`` outlive the child in a file that it writes as it dies.
 """
 
 import contextlib
@@ -18,13 +18,23 @@ import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from kiromi.catalog import database
-from tests.protocol.expected import Expected, check_closed, check_store, check_tree, local_tree, open_store, play, states_of
+from tests.protocol.expected import (
+    Expected,
+    check_closed,
+    check_store,
+    check_tree,
+    local_tree,
+    open_store,
+    play,
+    states_of,
+)
 from tests.protocol.power import Disk
 from tests.protocol.taps import Step, install
 
@@ -114,7 +124,7 @@ def _fork(work: Callable[[], None]) -> tuple[int, str]:
         try:
             work()
             status = 0
-        except BaseException:  # it must not get out of the child
+        except BaseException:  # noqa: BLE001 - it must not get out of the child
             os.write(write, traceback.format_exc()[-3000:].encode())
         finally:
             os._exit(status)
@@ -124,12 +134,14 @@ def _fork(work: Callable[[], None]) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), message
 
 
-def _with_kill(world: _World, kill_at: int, work: Callable[[], None], rng: random.Random | None = None) -> Callable[[], None]:
+def _with_kill(
+    world: _World, kill_at: int, work: Callable[[], None], rng: random.Random | None = None
+) -> Callable[[], None]:
     """Return work that dies before its ``kill_at``-th step; without one (0) it writes down how many there were."""
 
     def run() -> None:
         world.load_objects()
-        disk = Disk(world.tenant, world.folder / "graveyard") if world.job.loses_power else None
+        disk = Disk(world.folder, world.folder / "graveyard") if world.job.loses_power else None
         steps: list[Step] = []
 
         def on_step(step: Step) -> None:
@@ -205,7 +217,7 @@ def run_job(job: Job, folder: Path) -> Outcome:
         shutil.rmtree(world.folder / "graveyard", ignore_errors=True)
         if job.kills_recovery:
             recovered += _kill_recovery(world, rng)
-        status, message = _fork(lambda world=world: _check(world))
+        status, message = _fork(partial(_check, world))
         if status != 0:
             failures.append(f"point {point} of {job}: {message}")
         shutil.rmtree(world.folder)

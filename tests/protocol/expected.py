@@ -1,4 +1,4 @@
-"""A store as plain dicts: what it must hold after each step of a script, and how what is on disk is compared with that."""
+"""A store as plain dicts: what it must hold after each step of a script, and the comparison with what it does."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Expected:
     def append(self, *ids: str) -> "Expected":
         return replace(
             self,
-            live={**self.live, **{memory_id: (1, 1, "a") for memory_id in ids}},
+            live={**self.live, **dict.fromkeys(ids, (1, 1, "a"))},
             contents={**self.contents, **{(memory_id, 1): content(memory_id, 1) for memory_id in ids}},
         )
 
@@ -109,9 +109,7 @@ def _ignore(_: Any) -> None:
 
 def _append(memory_id: str) -> tuple[Do, Then]:
     return (
-        lambda store, before: _ignore(
-            store.append(text(memory_id, 1), {"topic": "a"}, id=memory_id)
-        ),
+        lambda store, before: _ignore(store.append(text(memory_id, 1), {"topic": "a"}, id=memory_id)),
         _guarded(lambda before: (memory_id, 1) not in before.contents, lambda before: before.append(memory_id)),
     )
 

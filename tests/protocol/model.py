@@ -1,13 +1,14 @@
-"""The write protocol as a small model of one memory, with our shape: a journal in front of the tables, durability apart from
-settling, merged places, intents on object stores.
+"""The write protocol as a small model of one memory.
 
-Every primitive on disk is one tick, at which a kill or a power loss may come. On a local disk renames and removals are lost
-by a power loss unless a sync came after them; what a commit wrote is durable. ``flaws`` switches single rules off, so that a
-test can see the model fail without each of them.
+It has a journal in front of the tables, durability apart from settling, merged places, and intents on object stores.
+Every primitive on disk is one tick, at which a kill or a power loss may come. On a local disk renames and removals are
+lost by a power loss unless a sync came after them; what a commit wrote is durable. ``flaws`` switches single rules off,
+so that a test can see the model fail without each of them.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 Op = tuple[str, ...]
 OPS: tuple[Op, ...] = (("write", "A"), ("move", "A"), ("move", "B"), ("delete",), ("undelete",), ("purge",))
@@ -60,7 +61,9 @@ class Catalog:
 class World:
     """A disk, a catalog on it, and a process that works on both."""
 
-    def __init__(self, kind: str, kills: Iterable[int], *, loses_power: bool = False, flaws: Iterable[str] = ()) -> None:
+    def __init__(
+        self, kind: str, kills: Iterable[int], *, loses_power: bool = False, flaws: Iterable[str] = ()
+    ) -> None:
         self.kind = kind
         self.files: dict[str, int] = {}
         self.unsynced: list[dict[str, int]] = []
@@ -70,7 +73,10 @@ class World:
         self._loses_power = loses_power
         self._flaws = frozenset(flaws)
         self._ticks = 0
-        self._forget()
+        self.places: dict[int, frozenset[str]] = {}
+        self.unsettled: set[int] = set()
+        self.settled: set[int] = set()
+        self.cleared: set[int] = set()
 
     @property
     def has_kills(self) -> bool:
@@ -128,8 +134,8 @@ class World:
         """Become a fresh process."""
         self.places = self.catalog.pending()
         self.unsettled = set(self.places)
-        self.settled: set[int] = set()
-        self.cleared: set[int] = set()
+        self.settled = set()
+        self.cleared = set()
 
     def do(self, op: Op, *, settles: bool = True, is_large: bool = False) -> bool:
         """Run an operation; return whether it did something. ``is_large`` goes past the journal, and syncs all."""
@@ -150,9 +156,7 @@ class World:
             case ("undelete",):
                 if catalog.live is not None or catalog.current not in catalog.contents:
                     return False
-                self._relocate(
-                    [catalog.current], lambda: setattr(catalog, "live", catalog.former), is_large=is_large
-                )
+                self._relocate([catalog.current], lambda: setattr(catalog, "live", catalog.former), is_large=is_large)
             case _:
                 gone = {n for n in catalog.contents if catalog.live is None or n != catalog.current}
                 if not gone:
@@ -180,12 +184,12 @@ class World:
         """Bring every blob that is pending where it belongs."""
         for n in sorted(self.unsettled):
             goal = self.catalog.goal(n)
-            places = sorted(self.places[n] - {goal})
+            places = sorted(place for place in self.places[n] if place != goal)
             if goal is not None:
                 self._bring(n, places, goal)
             for place in places:
                 if place in self.files and "other places stay" not in self._flaws:
-                    self._change(lambda place=place: self.files.pop(place))
+                    self._change(partial(self.files.pop, place))
             self.settled.add(n)
         self.unsettled = set()
 
@@ -196,7 +200,7 @@ class World:
         if self.kind == "local":
             named = {place for n in self.unsettled for place in self.places[n]}
             for path in [path for path in self.files if path.startswith("staging/") and path not in named]:
-                self._change(lambda path=path: self.files.pop(path))
+                self._change(partial(self.files.pop, path))
         self.fold()
 
     def check(self) -> None:
@@ -208,7 +212,8 @@ class World:
         if self.kind == "local":
             source = next((place for place in places if place in self.files), None)
             if source is not None:
-                self._change(lambda: self.files.__setitem__(goal, self.files.pop(source)))
+                former = source
+                self._change(lambda: self.files.__setitem__(goal, self.files.pop(former)))
             elif goal not in self.files:
                 raise Lost(f"{n} is neither at {goal} nor at {places}")
         elif goal not in self.files:

@@ -1,8 +1,8 @@
 """What a power loss may take: a strict model of a POSIX filesystem that forgets every change that was not synced.
 
 It watches the steps of :mod:`tests.protocol.taps` and can, at any moment, take back on the real folder what nothing has
-made durable: names whose folder was not synced, bytes of files that were not synced. A rename is atomic and durable once the
-folder of its goal was synced (or all was); the catalog keeps its own promises.
+made durable: names whose folder was not synced, bytes of files that were not synced. A rename is atomic and durable
+once the folder of its goal was synced (or all was); the catalog keeps its own promises.
 """
 
 import os

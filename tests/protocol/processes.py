@@ -1,4 +1,4 @@
-"""Other processes for the tests: Python code in an interpreter of its own, which says when it is ready and waits for a word."""
+"""Other processes for the tests: Python code in an interpreter of its own, which says words and waits for them."""
 
 import contextlib
 import subprocess

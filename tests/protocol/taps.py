@@ -1,8 +1,8 @@
-"""Taps on every step that the write protocol takes on disk: file calls, statements that write, calls on an object store.
+"""Taps on every step that the write protocol takes on disk: file calls, SQL that writes, calls on an object store.
 
 ``install`` replaces what the local backend, the catalog and ``memory://`` use by doubles that report each step to a
-callback *before* it is taken, so that a test can kill the process there, or write down the order of steps. A written file
-is reported twice, the second time with half its bytes in place.
+callback *before* it is taken, so that a test can kill the process there, or write down the order of steps. A written
+file is reported twice, the second time with half its bytes in place.
 """
 
 import os

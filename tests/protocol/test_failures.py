@@ -1,4 +1,4 @@
-"""Failing disks, failing commits and interruptions: what was not acknowledged did not happen, what was is still there."""
+"""Failing disks, failing commits and interruptions: what was not acknowledged did not happen, the rest is there."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 import kiromi
-from kiromi import Store, StorageError
+from kiromi import StorageError, Store
 from kiromi.blobs import local
 from kiromi.blobs.base import SyncFailed
 from kiromi.catalog.database import Catalog

@@ -1,4 +1,4 @@
-"""Operations of several threads in one commit: each sees what those before it did, and no content is lost between them."""
+"""Operations of several threads in one commit: each sees what those before it did, and no content is lost."""
 
 import threading
 import uuid

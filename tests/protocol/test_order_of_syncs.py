@@ -29,7 +29,7 @@ def steps() -> list[Step]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[Step], syncfs: bool) -> Store:  # noqa: FBT001
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[Step], syncfs: bool) -> Store:
     install(monkeypatch, steps.append, syncfs=syncfs)
     store = open_store(str(tmp_path / "store"), None)
     steps.clear()
@@ -80,7 +80,10 @@ def test_a_pending_row_goes_only_after_a_sync_after_its_settle(store: Store, ste
 
 @with_and_without_syncfs
 def test_commits_do_not_drop_rows_of_what_is_not_yet_durable(
-    store: Store, steps: list[Step], syncfs: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001
+    store: Store,
+    steps: list[Step],
+    syncfs: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(database, "JOURNAL_ROWS", 0)
     with store:
