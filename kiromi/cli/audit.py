@@ -50,7 +50,7 @@ def tail(
     reference: Annotated[
         str | None, typer.Option("--memory", metavar="ID", help="Only those of one memory: its id, or key:NAME.")
     ] = None,
-    namespace: options.Namespace = "",
+    namespace: options.Namespace = None,
     is_following: Annotated[
         bool,
         typer.Option(

@@ -182,7 +182,7 @@ def _labels(partition: PartitionInfo) -> Iterator[str]:
     panel=PANEL,
     examples=["kiromi history 01KAK9Z6B5M3V0QW8XN2RYT4HD", "kiromi history key:pep-0008.rst --namespace peps --json"],
 )
-def history(cli: Invocation, reference: options.Reference, namespace: options.Namespace = "") -> None:
+def history(cli: Invocation, reference: options.Reference, namespace: options.Namespace = None) -> None:
     """Show every version of a memory, newest first, deleted or not: when it held, where it lies, what changed."""
     with cli.open(read_only=True) as store:
         versions = store.history(id_of(store, reference, namespace))

@@ -105,7 +105,7 @@ def add(
 def get(
     cli: Invocation,
     reference: options.Reference,
-    namespace: options.Namespace = "",
+    namespace: options.Namespace = None,
     is_info: Annotated[bool, typer.Option("--info", help="Show what is known of it instead of its content.")] = False,
 ) -> None:
     """Write a memory's content to stdout, byte for byte as it was stored.
@@ -141,7 +141,7 @@ def update(
     reference: options.Reference,
     text: Content = None,
     file: options.File = None,
-    namespace: options.Namespace = "",
+    namespace: options.Namespace = None,
     expected_version: options.ExpectedVersion = None,
     cleared: Annotated[
         list[str] | None,
@@ -209,7 +209,7 @@ def rm(
     references: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="The memories: ids, or key:NAME.", show_default=False)
     ] = None,
-    namespace: options.Namespace = "",
+    namespace: options.Namespace = None,
     expected_version: options.ExpectedVersion = None,
     within: options.Within = None,
     where: options.Where = None,
@@ -246,7 +246,7 @@ def rm(
 def undelete(
     cli: Invocation,
     references: Annotated[list[str], typer.Argument(metavar="ID...", help="The memories: ids, or key:NAME.")],
-    namespace: options.Namespace = "",
+    namespace: options.Namespace = None,
 ) -> None:
     """Bring deleted memories back where they were, all together, each as its next version."""
     with cli.open() as store:

@@ -10,9 +10,11 @@ _FIELDS = "What is stored with it"
 
 Reference: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The memory: its id, or key:NAME for its key.")]
 Namespace: TypeAlias = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--namespace", metavar="NAME", help="The namespace in which key:NAME is looked up; empty if not said."
+        "--namespace",
+        metavar="NAME",
+        help="The namespace in which key:NAME is looked up; any that has the key if not said.",
     ),
 ]
 Within: TypeAlias = Annotated[

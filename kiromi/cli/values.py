@@ -100,23 +100,35 @@ def content(text: str | None, file: Path | None, media_type: str | None) -> dict
     return fields if media_type is None else {**fields, "media_type": media_type}
 
 
-def id_of(store: "Store", reference: str, namespace: str) -> str:
+def id_of(store: "Store", reference: str, namespace: str | None) -> str:
     """Return the id that a reference means: itself, or for ``key:NAME`` the memory that has, or last had, that key.
+
+    Without a namespace any that has the key will do, as long as it is the only one.
 
     Raises:
         MemoryNotFound: no memory has or had that key.
+        InvalidInput: memories of several namespaces have it.
     """
     if not reference.startswith(KEY_PREFIX):
         return reference
     key = reference.removeprefix(KEY_PREFIX)
     for query in (
-        "SELECT id FROM memories WHERE key = ? AND namespace = ?",
-        "SELECT id FROM history WHERE key = ? AND namespace = ? ORDER BY end_seq DESC LIMIT 1",
+        "SELECT id, namespace FROM memories WHERE key = $1 AND ($2 IS NULL OR namespace = $2) ORDER BY namespace",
+        "SELECT arg_max(id, end_seq) AS id, namespace FROM history WHERE key = $1 AND ($2 IS NULL OR namespace = $2)"
+        " GROUP BY namespace ORDER BY namespace",
     ):
-        ids = store.sql(query, [key, namespace]).column("id").to_pylist()
-        if ids:
-            return str(ids[0])
-    raise MemoryNotFound(f"no memory has the key {key!r} in namespace {namespace!r}", key=key, namespace=namespace)
+        found = store.sql(query, [key, namespace])
+        spaces = found.column("namespace").to_pylist()
+        if len(spaces) > 1:
+            raise InvalidInput(
+                f"key {key!r} is in use in the namespaces {', '.join(map(repr, spaces))}: say which with --namespace",
+                key=key,
+                namespaces=spaces,
+            )
+        if spaces:
+            return str(found.column("id")[0].as_py())
+    where = "" if namespace is None else f" in namespace {namespace!r}"
+    raise MemoryNotFound(f"no memory has the key {key!r}{where}", key=key, namespace=namespace)
 
 
 def selection(within: Sequence[str], where: str | None) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ def run_steps(steps: Sequence[Step], folder: Path) -> list[Step]:
         stdout=subprocess.PIPE,
         encoding="utf-8",
         check=True,
-        timeout=280,
+        timeout=900,
     )
     outputs = done.stdout.split(f"{_END}\n")
     assert len(outputs) == len(steps) + 1, done.stdout

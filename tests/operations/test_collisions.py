@@ -1,5 +1,6 @@
 """Names chosen to collide: tenants and partitions share nothing, and no value leaves the tree (P7, P8)."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -64,13 +65,15 @@ check_partitions(root / "partitions")
 
 def check_tenants(root: Path, names: Sequence[str]) -> None:
     """One store, a tenant for each name, each with one memory under the same key."""
-    ids: dict[str, str] = {}
-    for name in names:
-        with kiromi.open(root, scheme="user={user}", tenant=name, durability="relaxed") as store:
+    with contextlib.ExitStack() as stack:
+        stores: dict[str, kiromi.Store] = {}
+        ids: dict[str, str] = {}
+        for name in names:
+            store = stack.enter_context(kiromi.open(root, scheme="user={user}", tenant=name, durability="relaxed"))
             assert store.seq == 0, f"tenant {name!r} is new"
+            stores[name] = store
             ids[name] = store.append(name, {"user": "acme"}, key="k").id
-    for name in names:
-        with kiromi.open(root, tenant=name, durability="relaxed") as store:
+        for name, store in stores.items():
             assert store.tenant == name
             assert [store.get(memory_id).text for memory_id in store.list_ids()] == [name]
             assert store.get(key="k").id == ids[name]

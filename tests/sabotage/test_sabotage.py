@@ -1,7 +1,8 @@
 """Each patch in this folder breaks one promise of the design; the tests that it names must fail for it.
 
 A patch begins with lines ``Promise:``, ``Breaks:`` and ``Caught-by:`` (test files, or tests in them) and goes on as a
-unified diff, applied to a copy of the tree. If a patch does not apply any more, the code it breaks has moved: make it anew.
+unified diff, applied to a copy of the tree. If a patch does not apply any more, the code that it breaks has moved: make
+it anew.
 
 Run with ``pytest -m sabotage``.
 """

@@ -1,7 +1,7 @@
 """The audit log against its own chain, the recorded head, and the seqs that the rows name.
 
-Reads the log once, in order, in bounded memory. What a chain alone cannot show, a tail that was cut cleanly, is found in
-three ways: ``meta`` records the head, rows name seqs that only the log explains, and a caller may have kept a head.
+Reads the log once, in order, in bounded memory. What a chain alone cannot show, a tail that was cut cleanly, is found
+in three ways: ``meta`` records the head, rows name seqs that only the log explains, and a caller may have kept a head.
 """
 
 from collections.abc import Iterator
@@ -52,14 +52,15 @@ def check_audit(cursor: duckdb.DuckDBPyConnection, expect: bytes | None = None) 
         cursor: a snapshot of the catalog.
         expect: a head that was kept: the hash of some entry, or that before the first.
     """
-    store_id, *recorded = cursor.execute("SELECT store_id, head_seq, head_entries, head_hash FROM meta").fetchall()[0]
-    missing, first, last = cursor.execute(_UNEXPLAINED).fetchall()[0]
+    [(store_id, *head)] = cursor.execute("SELECT store_id, head_seq, head_entries, head_hash FROM meta").fetchall()
+    [(missing, first, last)] = cursor.execute(_UNEXPLAINED).fetchall()
     tally = _Tally(genesis(store_id), expect)
     problems = list(check_chain(_noted(_entries(cursor), tally), tally.hash))
     problems += _erasure_problems(tally)
-    found = [tally.seq, tally.entries, tally.hash]
+    recorded, found = _head(*head), _head(tally.seq, tally.entries, tally.hash)
     if recorded != found:
-        problems.append(Problem("audit_head_mismatch", "meta", f"{_head(*recorded)} is recorded; {_head(*found)} is there"))
+        message = f"the catalog records {recorded}, but there is {found}"
+        problems.append(Problem("audit_head_mismatch", "meta", message))
     if missing:
         seqs = f"seq {first}" if first == last else f"seq {first} to {last}"
         message = f"rows name {missing} operation(s), {seqs}, of which the audit log has no entry"
@@ -101,4 +102,4 @@ def _erasure_problems(tally: _Tally) -> Iterator[Problem]:
 
 
 def _head(seq: int, entries: int, entry_hash: bytes) -> str:
-    return f"a log of {entries} entries up to seq {seq} with the head {entry_hash.hex()[:16]}"
+    return f"a log of {entries} entries up to seq {seq} with the head {entry_hash.hex()}"

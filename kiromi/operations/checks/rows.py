@@ -38,13 +38,15 @@ _RULES: Mapping[str, str] = {
         FROM contents GROUP BY id, n HAVING count(*) > 1""",
     "content_number": """
         SELECT m.id, 'its last content is said to be ' || m.last_n || ', but it has ' || greatest(m.n, max(c.n))
-        FROM memories m JOIN contents c USING (id) GROUP BY m.id, m.n, m.last_n HAVING m.last_n < greatest(m.n, max(c.n))""",
+        FROM memories m JOIN contents c USING (id) GROUP BY m.id, m.n, m.last_n
+        HAVING m.last_n < greatest(m.n, max(c.n))""",
     "intervals_overlap": """
         WITH intervals AS (
             SELECT id, begin_seq, end_seq FROM history
             UNION ALL SELECT id, min(begin_seq), NULL FROM memories GROUP BY id
         ), ordered AS (
-            SELECT *, lead(begin_seq) OVER (PARTITION BY id ORDER BY begin_seq, end_seq NULLS LAST) AS next FROM intervals
+            SELECT *, lead(begin_seq) OVER (PARTITION BY id ORDER BY begin_seq, end_seq NULLS LAST) AS next
+            FROM intervals
         )
         SELECT id, 'its version of seq ' || begin_seq || ' ends ' || coalesce('at ' || end_seq, 'never')
                || coalesce(', and the next begins at ' || next, '')
