@@ -169,8 +169,7 @@ class Store:
             InvalidInput: a record is refused; the message names its position (from 0) and field. Earlier batches stay.
             AlreadyExists: an id or key is in use. Earlier batches stay.
         """
-        with self._call() as caller:
-            return _append.append_many(caller, records, batch_size=batch_size, on_batch=on_batch)
+        return _append.append_many(self._caller(), records, batch_size=batch_size, on_batch=on_batch)
 
     def put(
         self,

@@ -99,7 +99,8 @@ def append_many(
 
     def commit(batch: list[Draft]) -> tuple[int, tuple[str, ...]]:
         nonlocal first  # one batch is committed at a time
-        result = append_batch(caller, batch, first)
+        with caller.session.lease:  # for a batch and not for all: another process may have its turn in between
+            result = append_batch(caller, batch, first)
         first += len(batch)
         return result
 

@@ -78,12 +78,15 @@ def transaction(session: Session, context: Context) -> Iterator[Operation]:
 def refuse_within_transaction(session: Session) -> None:
     """Refuse a write beside the transaction that this thread composes: it could not see what the transaction did."""
     if session.composer == threading.get_ident():
-        raise InvalidInput("a transaction is open in this thread: write through it (tx.append, tx.update, ...)")
+        raise InvalidInput(
+            "a transaction is open in this thread: write through it (tx.append, tx.update, ...); a guard must not write"
+        )
 
 
 def _commit_waiting(session: Session) -> None:
     group = _Group(session)
     requests: list[_Request[Any]] = []
+    session.composer = threading.get_ident()  # a guard that writes to the store would wait for itself
     try:
         while (request := session.turns.next()) is not None:
             requests.append(request)
@@ -94,12 +97,14 @@ def _commit_waiting(session: Session) -> None:
                 request.error = error
                 continue
             group.add(operation)
+        session.composer = None
         group.commit()
     except BaseException as error:
         for request in requests:
             request.error = request.error or error
         raise
     finally:
+        session.composer = None
         for request in requests:
             request.is_done = True
 

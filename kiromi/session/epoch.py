@@ -20,7 +20,8 @@ def claim_epoch(blobs: ObjectBlobs, catalog: Catalog, meta: Meta) -> None:
         Conflict: the data's newest epoch belongs to another catalog, or to a later state of this one.
     """
     known, nonce = catalog.epoch()
-    newest = max((int(path.rpartition("/")[2]) for path, _ in blobs.walk("epoch")), default=0)
+    listed = [int(name) for path, _ in blobs.walk("epoch") if (name := path.rpartition("/")[2]).isdecimal()]
+    newest = max(listed, default=0)
     # A listing may lag behind, so the newest it shows is only where the look begins.
     newest = max(newest, known)
     while (claim := blobs.read(_path(newest + 1))) is not None:
@@ -43,6 +44,7 @@ def claim_epoch(blobs: ObjectBlobs, catalog: Catalog, meta: Meta) -> None:
     # A driver that puts again after a lost answer finds its own object there.
     if not blobs.create(_path(newest + 1), body) and blobs.read(_path(newest + 1)) != body:
         raise Conflict(f"another catalog claimed epoch {newest + 1} of {blobs.root} just now", epoch=newest + 1)
+    blobs.remove([_path(number) for number in listed if number < newest])
 
 
 def _path(number: int) -> str:

@@ -65,7 +65,8 @@ def release(session: Session) -> None:
         if _sessions[key].handles > 0:
             return
         del _sessions[key]
-        session.close()
+    # Not under the guard: closing waits for calls in progress, and one of them may be opening another store.
+    session.close()
 
 
 def is_open(catalog_path: Path) -> bool:

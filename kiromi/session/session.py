@@ -383,6 +383,11 @@ class Session:
         head = catalog.head()
         if self._view is None:
             view = catalog.load_view()
+        elif head.seq < self.head.seq or (head.seq == self.head.seq and head.hash != self.head.hash):
+            raise UnsupportedFormat(
+                f"the catalog {self.catalog_path} is at seq {head.seq} and not what this process last saw at seq"
+                f" {self.head.seq}: another file was put in its place"
+            )
         elif self._view.seq == head.seq:
             view = self._view
         else:

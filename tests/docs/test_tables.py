@@ -114,6 +114,4 @@ def test_the_front_matter_that_sets_fields_is_listed() -> None:
 
 def test_the_attributes_of_a_memory_are_listed() -> None:
     listed = [name for names, _ in _cells("python.md", "of a memory", "what it is") for name in code_spans(names)]
-    assert sorted(listed) == sorted(
-        [*kiromi.MemoryInfo.__slots__, *kiromi.Memory.__slots__, "text", "info"]
-    )
+    assert sorted(listed) == sorted([*kiromi.MemoryInfo.__slots__, *kiromi.Memory.__slots__, "text", "info"])

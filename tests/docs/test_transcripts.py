@@ -3,7 +3,6 @@
 The pages are the golden files: ``KIROMI_UPDATE_DOCS=1`` writes what was printed into them.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +16,13 @@ _TOLD = [page for page in PAGES if blocks(page, "console")]
 
 
 @pytest.mark.parametrize("page", _TOLD, ids=name_of)
-def test_transcripts_are_what_the_program_prints(page: Path, tmp_path: Path) -> None:
+def test_transcripts_are_what_the_program_prints(page: Path, tmp_path: Path, is_updating: bool) -> None:
     told = [read_steps(block.code) for block in blocks(page, "console")]
     (tmp_path / "work").mkdir()
     printed = iter(run_steps([step for steps in told for step in steps], tmp_path / "work"))
     found = [[next(printed) for _ in steps] for steps in told]
     assert "Traceback" not in "".join(_text(found)), "\n".join(_text(found))
-    if os.environ.get("KIROMI_UPDATE_DOCS"):
+    if is_updating:
         if _text(found) != _text(told):
             _write(page, found)
         return
