@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         VerifyReport,
         Version,
     )
+    from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
     from kiromi.store import Store, Transaction, open
 
 __version__ = "0.1.0"
@@ -99,12 +100,15 @@ __all__ = [
     "VerifyReport",
     "Version",
     "VersionConflict",
+    "drop_tenant",
     "open",
+    "rename_tenant",
+    "tenants",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
     # In the order of their cost.
-    _MODULES = ("kiromi.errors", "kiromi.model", "kiromi.store")
+    _MODULES = ("kiromi.errors", "kiromi.model", "kiromi.store", "kiromi.operations.tenants")
 
     def __getattr__(name: str) -> Any:
         if name in __all__:

@@ -88,7 +88,7 @@ def plan_undelete(caller: Caller, operation: Operation, memory_id: str) -> Row:
     live = operation.live(check_id(memory_id))
     if live is not None and caller.sees(live):
         return live
-    if live is not None or memory_id in operation.after:
+    if live is not None:
         raise missing(caller, memory_id)
     last = _last_version(caller, operation, memory_id)
     if last.key is not None and operation.find_key(last.namespace, last.key) is not None:

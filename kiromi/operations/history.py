@@ -17,7 +17,6 @@ from kiromi.operations.present import info_of
 from kiromi.times import from_micros
 
 _PAGE = 10_000
-_AUDIT_COLUMNS = ", ".join(f'a."{name}"' for name in AUDIT_SCHEMA.names)
 
 
 def history(caller: Caller, memory_id: str) -> list[Version]:
@@ -91,6 +90,25 @@ def audit_condition(caller: Caller, cursor: duckdb.DuckDBPyConnection) -> Condit
     )
 
 
+def audit_detail(caller: Caller, cursor: duckdb.DuckDBPyConnection) -> Condition:
+    """Return the expression for the detail of ``audit_log a``: ``{}`` where it tells of what lies outside the scope.
+
+    The entry of a move into the scope, or out of it, tells where the memory was or went.
+    """
+    if not caller.scope.wanted:
+        return Condition("a.detail")
+    live = caller.scope.condition(cursor, caller.session.schemes)
+    former = caller.scope.condition(cursor, caller.session.schemes, "history")
+    return Condition(
+        "CASE WHEN (a.memory_id, a.seq) IN ("
+        f"SELECT m.id, m.begin_seq FROM memories m WHERE NOT ({live.sql})"
+        f" UNION ALL SELECT m.id, m.begin_seq FROM history m WHERE NOT ({former.sql})"
+        f" UNION ALL SELECT m.id, m.end_seq FROM history m WHERE NOT ({former.sql})"
+        ") THEN '{}' ELSE a.detail END",
+        (*live.parameters, *former.parameters, *former.parameters),
+    )
+
+
 def _operation(caller: Caller, seq: int) -> list[AuditRow]:
     with caller.session.lease:
         return list(_audit_rows(caller, seq - 1, None, None, until=seq))
@@ -111,11 +129,14 @@ def _audit_rows(
             scoped = audit_condition(caller, cursor)
             sql, parameters = f"{sql} AND ({scoped.sql})", [*parameters, *scoped.parameters]
         tail = "" if limit is None else f" LIMIT {limit}"
+        detail = audit_detail(caller, cursor)
+        columns = ", ".join(detail.sql if name == "detail" else f'a."{name}"' for name in AUDIT_SCHEMA.names)
         found = cursor.sql(
-            f"SELECT {_AUDIT_COLUMNS} FROM audit_log a WHERE {sql} ORDER BY a.seq, a.i{tail}", params=parameters
+            f"SELECT {columns} FROM audit_log a WHERE {sql} ORDER BY a.seq, a.i{tail}",
+            params=[*detail.parameters, *parameters],
         )
-        columns = [column.to_pylist() for column in integer_times(found.to_arrow_table()).columns]
-    return map(AuditRow._make, zip(*columns, strict=True))
+        values = [column.to_pylist() for column in integer_times(found.to_arrow_table()).columns]
+    return map(AuditRow._make, zip(*values, strict=True))
 
 
 def _detail(row: AuditRow) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from kiromi.catalog.queries import check_select
 from kiromi.errors import InvalidInput
 from kiromi.filters import Condition
 from kiromi.operations.caller import Caller
-from kiromi.operations.history import audit_condition
+from kiromi.operations.history import audit_condition, audit_detail
 
 _VERSION = (
     "m.id, m.version, m.begin_seq AS seq, m.n, m.scheme, m.partition, {path} AS path, m.title, m.key, m.namespace,"
@@ -34,7 +34,7 @@ _LIVE_PATH = "'data/' || m.partition || '/' || m.id || '.' || m.n || '.' || c.ex
 _ATTIC_PATH = "'attic/' || right(m.id, 2) || '/' || m.id || '.' || m.n || '.' || c.ext"
 # The conditions of the first four name the tables that the last two hide.
 _VIEWS = {
-    "audit_log": "SELECT a.seq, a.i, a.at, a.actor, a.run_id, a.reason, a.op, a.memory_id, a.detail,"
+    "audit_log": "SELECT a.seq, a.i, a.at, a.actor, a.run_id, a.reason, a.op, a.memory_id, {detail} AS detail,"
     " lower(hex(a.hash)) AS hash FROM {db}.audit_log a WHERE {condition}",
     "contents": "SELECT c.id, c.n, c.ext, c.media_type, c.size, lower(hex(c.sha256)) AS sha256"
     " FROM {db}.contents c WHERE {condition}",
@@ -82,11 +82,14 @@ def _create(caller: Caller, cursor: duckdb.DuckDBPyConnection, name: str) -> Non
     ((database,),) = cursor.execute("SELECT current_database()").fetchall()
     db = '"' + database.replace('"', '""') + '".main'
     if not caller.scope.wanted:
-        cursor.execute(f"CREATE TEMP VIEW {name} AS {_VIEWS[name].format(db=db, condition='TRUE')}").fetchall()
+        cursor.execute(
+            f"CREATE TEMP VIEW {name} AS {_VIEWS[name].format(db=db, condition='TRUE', detail='a.detail')}"
+        ).fetchall()
         return
     condition = _condition(caller, cursor, name)
-    select = _VIEWS[name].format(db=db, condition=condition.sql)
-    cursor.execute(f"CREATE TEMP TABLE {name} AS {select}", condition.parameters).fetchall()
+    detail = audit_detail(caller, cursor) if name == "audit_log" else Condition("")
+    select = _VIEWS[name].format(db=db, condition=condition.sql, detail=detail.sql)
+    cursor.execute(f"CREATE TEMP TABLE {name} AS {select}", (*detail.parameters, *condition.parameters)).fetchall()
 
 
 def _condition(caller: Caller, cursor: duckdb.DuckDBPyConnection, name: str) -> Condition:

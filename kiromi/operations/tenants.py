@@ -1,8 +1,8 @@
 """Tenants: list, rename and drop the isolated spaces of one store.
 
-Each works on one folder, named exactly as the tenant's name is encoded, so names that look alike never touch each other.
-Renaming and dropping hold the tenant's lock, and refuse a tenant that this process has open. What is inside a tenant's
-folder does not know the folder's name, so one ``os.rename`` renames a tenant, whatever state it was left in.
+Each works on one folder, named exactly as the tenant's name is encoded, so names that look alike never touch each
+other. Renaming and dropping hold the tenant's lock, and refuse a tenant that this process has open. What is inside a
+tenant's folder does not know the folder's name, so one ``os.rename`` renames a tenant, whatever state it was left in.
 """
 
 import contextlib
@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from kiromi.catalog.database import Catalog
 from kiromi.errors import AlreadyExists, InvalidInput, StorageError, StoreLocked, StoreNotFound
@@ -79,15 +81,15 @@ def rename_tenant(
         StoreNotFound: there is no such tenant.
         AlreadyExists: something of the new name is there.
         StoreLocked: the tenant is open in this process, or another one did not hand it over in time.
-        InvalidInput: a name is refused, or data and catalog do not lie in one local folder, so that a rename would copy.
+        InvalidInput: a name is refused, or data and catalog do not lie in one local folder.
         StorageError: the filesystem or the catalog failed; the tenant has either name.
     """
     location = resolve_root(root, storage_options, catalog)
     target = Path(location.tenant_path(new))
     if not location.is_local or location.catalog is not None:
         raise InvalidInput(
-            "cannot rename a tenant on an object store or with its catalog= apart: data and catalog would not change names"
-            " at once",
+            "cannot rename a tenant on an object store or with its catalog= apart: data and catalog would not change"
+            " their names at once",
             root=location.url,
         )
     with _held(location, old, wait):
@@ -191,26 +193,33 @@ def _decoded(folder: str) -> str | None:
         return None
 
 
-def _note_name(path: Path, name: str) -> None:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Catalog]:
     catalog = Catalog.open(path)
     try:
-        with catalog.transaction() as cursor:
-            cursor.execute("UPDATE meta SET tenant = ?", [name])
+        yield catalog
+    except duckdb.Error as error:
+        raise StorageError(f"the catalog {path} failed: {error}", path=str(path)) from error
     finally:
         catalog.close()
+
+
+def _note_name(path: Path, name: str) -> None:
+    with _opened(path) as catalog, catalog.transaction() as cursor:
+        cursor.execute("UPDATE meta SET tenant = ?", [name])
 
 
 def _count_memories(path: Path, tenant: str) -> int:
-    catalog = Catalog.open(path)
-    try:
+    with _opened(path) as catalog:
         meta = catalog.meta()
         if meta is not None and path.name != CATALOG_NAME and meta.tenant != tenant:
-            raise InvalidInput(f"the catalog {path} belongs to tenant {meta.tenant!r}, not to {tenant!r}", tenant=tenant)
+            raise InvalidInput(
+                f"the catalog {path} belongs to tenant {meta.tenant!r}, not to {tenant!r}", tenant=tenant
+            )
         catalog.recover()
         with catalog.snapshot() as cursor:
-            return int(cursor.execute("SELECT count(*) FROM memories").fetchall()[0][0])
-    finally:
-        catalog.close()
+            [(count,)] = cursor.execute("SELECT count(*) FROM memories").fetchall()
+        return int(count)
 
 
 def _remove(location: Root, tenant: str) -> None:
@@ -218,6 +227,7 @@ def _remove(location: Root, tenant: str) -> None:
     catalog, folder = location.catalog_path(tenant), Path(location.tenant_path(tenant))
     lock = lock_path(catalog)
     last = [catalog, Path(f"{lock}.ask"), lock]
+    folders = [folder] if location.is_local else []
     try:
         if not location.is_local:
             location.blobs(tenant).remove_all()
@@ -226,13 +236,13 @@ def _remove(location: Root, tenant: str) -> None:
         if catalog == location.catalog:
             _remove_beside(catalog)
         else:
+            folders.append(catalog.parent)
             _remove_inside(catalog.parent, last)
         for path in last:
             path.unlink(missing_ok=True)
-        for emptied in {folder, catalog.parent} if location.is_local else {catalog.parent}:
-            if emptied.is_dir() and emptied.name == tenant_folder(tenant):
-                emptied.rmdir()
-                _sync_folder(emptied.parent)
+        for emptied in filter(Path.is_dir, folders):
+            emptied.rmdir()
+            _sync_folder(emptied.parent)
     except OSError as error:
         raise _storage_error("remove", error) from error
 

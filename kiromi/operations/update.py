@@ -53,7 +53,7 @@ def plan_update(
     check_partition(caller.session, given.get("partition"))
     # The content facts of (id, n) never change, so another media type needs the same bytes again under a new n.
     needs_content = (
-        "content" in given or bool(caller.guards) or given.get("media_type", row.media_type) != row.media_type
+        "content" in given or bool(caller.guards) or (given.get("media_type") or row.media_type) != row.media_type
     )
     content = given["content"] if "content" in given else _current(caller, operation, row) if needs_content else b""
     record = record_of(row, _merged(row, given), content)
@@ -61,9 +61,9 @@ def plan_update(
         if name in (given.get("partition") or {}):
             del record[name]  # the partition sets it
     for name, value in given.items():
-        if name not in ("content", "attributes"):
+        if name not in ("content", "attributes") and (name, value) != ("media_type", None):
             record[name] = value
-    if "content" in given and "media_type" not in given and isinstance(content, str) is _is_binary(row):
+    if "content" in given and given.get("media_type") is None and isinstance(content, str) is _is_binary(row):
         record["media_type"] = (
             None  # text given for bytes, or the other way round: what the new content is follows from it
         )

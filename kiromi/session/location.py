@@ -1,6 +1,7 @@
 """Where a tenant lies: its blobs (any fsspec URL) and its catalog and lock (always local files)."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,12 @@ def resolve_root(
     if not isinstance(url, str) or not url:
         raise InvalidInput(f"root {root!r} is no path or URL")
     where = None if catalog is None else Path(os.path.realpath(os.path.expanduser(catalog)))
+    if sys.getfilesystemencoding().lower() not in ("utf-8", "utf8"):
+        # Paths would fail only once a memory's values need it, and that may be after its commit.
+        raise InvalidInput(
+            f"file names are {sys.getfilesystemencoding()} in this process, which cannot hold every partition: run it"
+            " with PYTHONUTF8=1 or in a UTF-8 locale"
+        )
     if "://" not in url and "::" not in url:
         return Root(url, None, os.path.realpath(os.path.expanduser(url)), where)
     try:

@@ -20,6 +20,11 @@ from kiromi.errors import StorageError, StoreLocked
 _POLL_S = 0.003
 
 
+def lock_path(catalog: Path) -> Path:
+    """Return where the lock of a catalog lies: beside it."""
+    return catalog.with_name("lock" if catalog.name == "catalog.duckdb" else f"{catalog.stem}.lock")
+
+
 class StoreLock:
     """The lock of one tenant, as one process sees it."""
 

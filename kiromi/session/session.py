@@ -7,6 +7,7 @@ another process wrote, reading, letting go. Everything but the constructor runs 
 import contextlib
 import ctypes
 import hashlib
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -25,6 +26,7 @@ from kiromi.catalog.view import View
 from kiromi.errors import (
     BlobMissing,
     ChecksumMismatch,
+    Conflict,
     IntegrityError,
     KiromiError,
     StorageError,
@@ -35,8 +37,8 @@ from kiromi.ids import IdSource
 from kiromi.partition import BUILT_INS, Scheme
 from kiromi.session.epoch import claim_epoch
 from kiromi.session.lease import Lease
-from kiromi.session.location import Root
-from kiromi.session.lock import StoreLock
+from kiromi.session.location import CATALOG_NAME, Root
+from kiromi.session.lock import StoreLock, lock_path
 from kiromi.session.pending import Pending, goal_of
 from kiromi.session.turns import Turns
 from kiromi.times import now_micros
@@ -78,9 +80,7 @@ class Session:
         self._head: Head | None = None
         self._view: View | None = None
         self._prepare_folders()
-        self.lease = Lease(
-            StoreLock(self.catalog_path.with_name(self._lock_name()), shared=read_only), self._take, self._give
-        )
+        self.lease = Lease(StoreLock(lock_path(self.catalog_path), shared=read_only), self._take, self._give)
 
     # -- what it shows ----------------------------------------------------------------------------------------------
 
@@ -267,9 +267,6 @@ class Session:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._catalog))
         self.lease.abandon()
 
-    def _lock_name(self) -> str:
-        return "lock" if self.catalog_path.name == "catalog.duckdb" else f"{self.catalog_path.stem}.lock"
-
     def _prepare_folders(self) -> None:
         if not self.catalog_path.exists():
             if self._template is None or self.read_only:
@@ -278,6 +275,13 @@ class Session:
                 make_durable_folder(str(self.catalog_path.parent))
             except OSError as error:
                 raise StorageError(f"cannot make the folder {self.catalog_path.parent}: {error}") from error
+        folder = self.catalog_path.parent
+        if self.catalog_path.name == CATALOG_NAME and folder.name not in os.listdir(folder.parent):
+            raise Conflict(
+                f"this filesystem takes {folder.name!r} for another tenant's folder in {folder.parent}: choose a name"
+                f" that differs in more than case",
+                tenant=self.tenant,
+            )
 
     def _not_found(self) -> StoreNotFound:
         return StoreNotFound(

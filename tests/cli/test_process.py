@@ -14,16 +14,26 @@ from tests.cli.running import Program
 _PROGRAM = [sys.executable, "-m", "kiromi.cli"]
 
 
-def test_output_is_utf8_whatever_the_locale_says(filled: Program) -> None:
-    for locale in ({"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
-        done = subprocess.run(
-            [*_PROGRAM, "--store", str(filled.root), "tree"],
-            capture_output=True,
-            check=True,
-            timeout=60,
-            env={**_environment(), **locale},
-        )
-        assert "topic=café/bar" in done.stdout.decode("utf-8")
+def test_output_is_utf8_in_the_c_locale(filled: Program) -> None:
+    done = _tree(filled, {"LC_ALL": "C"})
+    assert done.returncode == 0
+    assert "topic=café/bar" in done.stdout.decode("utf-8")
+
+
+def test_file_names_that_cannot_hold_every_partition_are_refused(filled: Program) -> None:
+    done = _tree(filled, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
+    assert done.returncode == 2
+    assert b"PYTHONUTF8=1" in done.stderr
+
+
+def _tree(filled: Program, locale: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*_PROGRAM, "--store", str(filled.root), "tree"],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**_environment(), **locale},
+    )
 
 
 def test_a_reader_that_has_seen_enough_ends_the_program_quietly(kiromi: Program, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def blocks(page: Path, language: str) -> list[Block]:
 
 
 def code_spans(text: str) -> list[str]:
-    """Return what stands in backticks on the lines of a text; ``\\|`` of tables is ``|``."""
+    """Return what stands in backticks on the lines of a text; an escaped bar of a table is a bar."""
     return [(match[1] or match[2]).replace("\\|", "|") for match in _SPAN.finditer(text)]
 
 

@@ -1,4 +1,4 @@
-"""What the pages name is there, and what is there is named: commands, options, public names, error kinds, exit codes."""
+"""What the pages name is there, and what is there is named: commands, options, public names, exit codes."""
 
 import re
 import shlex

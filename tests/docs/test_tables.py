@@ -1,6 +1,5 @@
-"""The tables of the pages are true: what schemes render, what filters mean, what the catalog holds, what a name says."""
+"""The tables of the pages are true: what schemes render, what filters mean, what the catalog holds."""
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal

@@ -230,3 +230,35 @@ def test_stats(store: kiromi.Store, root: Path) -> None:
     assert (stats.size_bytes, stats.attic_bytes, stats.pending, stats.audit_entries, stats.seq) == (9, 4, 0, 3, 3)
     assert (stats.tenant, stats.scheme, stats.schemes) == ("default", store.scheme, 1)
     assert stats.catalog_bytes == (root / "default/catalog.duckdb").stat().st_size
+
+
+def test_a_tenant_whose_folder_the_filesystem_takes_for_another_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a filesystem that folds case: the folder is there, but not under this name.
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [name.lower() for name in real(path)])
+    with kiromi.open(root, scheme="user={user}", tenant="acme") as store:
+        store.append("x", ANA)
+    with pytest.raises(kiromi.Conflict, match="'Acme'"):
+        kiromi.open(root, scheme="user={user}", tenant="Acme")
+
+
+def test_another_catalog_put_in_place_of_an_idle_one_is_noticed(root: Path) -> None:
+    script = (
+        "import kiromi, shutil, sys, pathlib\n"
+        "catalog = pathlib.Path(sys.argv[1], 'default', 'catalog.duckdb')\n"
+        "with kiromi.open(sys.argv[1], wait=30):\n"
+        "    pass\n"
+        "shutil.copyfile(sys.argv[2], catalog)\n"
+    )
+    with kiromi.open(root, scheme="user={user}") as store:
+        store.append("x", ANA)
+    former = root.parent / "former.duckdb"
+    former.write_bytes((root / "default" / "catalog.duckdb").read_bytes())
+    with kiromi.open(root) as store:
+        store.append("y", ANA)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        subprocess.run([sys.executable, "-c", script, str(root), str(former)], env=environment, check=True)
+        with pytest.raises(kiromi.UnsupportedFormat, match="another file was put in its place"):
+            store.count()

@@ -274,3 +274,17 @@ def test_closing(store: kiromi.Store, ana: kiromi.Store) -> None:
     with pytest.raises(kiromi.InvalidInput, match="closed"):
         other.count()
     keeper.close()
+
+
+def test_the_log_of_a_move_does_not_tell_where_it_came_from_or_went(store: kiromi.Store, ana: kiromi.Store) -> None:
+    moving = store.append("x", {"user": "ana", "topic": "a"})
+    store.update(moving.id, attributes={"user": "bob", "topic": "codes"})
+    store.update(moving.id, attributes={"user": "ana", "topic": "b"})
+    store.update(moving.id, title="stays")
+    told = {entry.seq: entry.detail for entry in ana.audit()}
+    assert told[1]["path"] == "user=ana/topic=a"
+    assert told[2] == told[3] == {}
+    assert told[4]["changed"] == ["title"]
+    assert [change.detail for change in ana.changes()] == list(told.values())
+    assert ana.sql("SELECT detail FROM audit_log WHERE seq IN (2, 3)").column("detail").to_pylist() == ["{}", "{}"]
+    assert store.audit(1, limit=1)[0].detail["path"] == ["user=ana/topic=a", "user=bob/topic=codes"]

@@ -299,3 +299,13 @@ def test_any_text_will_do(store: kiromi.Store) -> None:
     entry = store.audit()[0]
     assert entry.actor == entry.run_id == entry.reason == store.get(m.id).run_id == text
     assert store.list_ids(where={"run_id": text}) == [m.id]
+
+
+def test_undelete_of_what_the_transaction_deleted(store: kiromi.Store) -> None:
+    kept = store.append("x", ANA, key="k")
+    with store.transaction() as tx:
+        tx.delete(kept.id)
+        assert tx.undelete(kept.id).version == 2
+    assert store.get(key="k").text == "x"
+    assert [version.info.version for version in store.history(kept.id)] == [2, 1]
+    assert store.verify(read_data=True).is_clean

@@ -339,3 +339,9 @@ def test_the_audit_tells_what_changed_but_no_content(store: kiromi.Store) -> Non
     assert entry.detail["path"] == ["user=ana/topic=travel", "user=ana/topic=food"]
     assert entry.detail["sha256"] == [m.sha256, u.sha256]
     assert "two" not in str(entry.detail)
+
+
+def test_no_media_type_leaves_it(store: kiromi.Store) -> None:
+    m = store.append("x", {"user": "ana"}, media_type="text/plain")
+    assert store.update(m.id, media_type=None).version == 1
+    assert store.update(m.id, content="y", media_type=None).media_type == "text/plain"

@@ -98,7 +98,9 @@ class Scene:
         [data] = read_each(self.session, [goal])
         if isinstance(data, StorageError):
             return [Problem("unreadable", goal, data.message)]
-        if data is not None and hashlib.sha256(data).digest() == content.sha256:
+        if data is None:
+            return [Problem("unreadable", goal, f"{goal} is a link that leads nowhere")]
+        if hashlib.sha256(data).digest() == content.sha256:
             return []
         return [Problem("checksum_mismatch", goal, f"{goal} is not what was stored: its SHA-256 differs")]
 
