@@ -180,7 +180,7 @@ def _labels(partition: PartitionInfo) -> Iterator[str]:
     commands,
     "history",
     panel=PANEL,
-    examples=["kiromi history 01KAK9Z6B5M3V0QW8XN2RYT4HD", "kiromi history key:pep-0008.rst --namespace peps --json"],
+    examples=["kiromi history 01KAK9Z6B5M3V0QW8XN2RYT4HD", "kiromi history key:pep-0008.md --json"],
 )
 def history(cli: Invocation, reference: options.Reference, namespace: options.Namespace = None) -> None:
     """Show every version of a memory, newest first, deleted or not: when it held, where it lies, what changed."""

@@ -98,7 +98,7 @@ def add(
     panel=PANEL,
     examples=[
         "kiromi get 01KAK9Z6B5M3V0QW8XN2RYT4HD",
-        "kiromi get key:pep-0008.rst --namespace peps | less",
+        "kiromi get key:pep-0008.md --namespace peps | less",
         "kiromi get 01KAK9Z6B5M3V0QW8XN2RYT4HD --info",
     ],
 )

@@ -112,10 +112,10 @@ def id_of(store: "Store", reference: str, namespace: str | None) -> str:
     if not reference.startswith(KEY_PREFIX):
         return reference
     key = reference.removeprefix(KEY_PREFIX)
-    wanted = "key = $1 AND ($2 IS NULL OR namespace = $2)"
+    wanted = "WHERE key = $1 AND ($2 IS NULL OR namespace = $2)"
     for query in (
-        f"SELECT id, namespace FROM memories WHERE {wanted} ORDER BY namespace",
-        f"SELECT arg_max(id, end_seq) AS id, namespace FROM history WHERE {wanted} GROUP BY namespace ORDER BY namespace",
+        f"SELECT id, namespace FROM memories {wanted} ORDER BY namespace",
+        f"SELECT arg_max(id, end_seq) AS id, namespace FROM history {wanted} GROUP BY namespace ORDER BY namespace",
     ):
         found = store.sql(query, [key, namespace])
         spaces = found.column("namespace").to_pylist()

@@ -193,3 +193,14 @@ def test_rm_names_a_thousand_and_counts_the_rest(kiromi: Program, tmp_path: Path
 def test_an_unknown_key_is_not_found(kiromi: Program) -> None:
     for command in ("get", "history", "rm", "undelete"):
         assert kiromi(command, "key:none", "--json", code=3).error["kind"] == "memory_not_found"
+
+
+def test_a_key_is_found_in_any_namespace_if_it_is_the_only_one(filled: Program) -> None:
+    assert filled("get", "key:call", "--json").document["namespace"] == "todo"
+    filled.add("Another call.", "--partition=user=bob", "--key=call", "--namespace=later")
+    error = filled("get", "key:call", "--json", code=2).error
+    assert error["namespaces"] == ["later", "todo"]
+    assert "--namespace" in error["message"]
+    assert filled("get", "key:call", "--namespace=later").out == b"Another call."
+    filled("rm", "key:call", "--namespace=later")
+    assert filled("get", "key:call", "--json").document["namespace"] == "todo"

@@ -35,7 +35,9 @@ def test_verify_ends_with_8_if_problems_remain(filled: Program) -> None:
 
 
 def test_verify_tells_what_it_fixed(filled: Program) -> None:
-    (filled.root / "default" / "data" / "user=ana" / "topic=travel" / "01KAK9Z6B5M3V0QW8XN2RYT4HD.1.md").write_text("?")
+    blob = next((filled.root / "default" / "data").rglob("*.md"))
+    (blob.parent.parent / "topic=copies").mkdir()
+    (blob.parent.parent / "topic=copies" / blob.name).write_bytes(blob.read_bytes())
     found = filled("verify", code=8)
     assert "PROBLEM" in found.text
     fixed = filled("verify", "--fix", "--json")
