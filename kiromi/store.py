@@ -461,10 +461,9 @@ class Store:
         from kiromi.operations import importing
         from kiromi.portable.formats import open_source
 
-        with self._call() as caller:
-            opened = open_source(Path(source), format, source_name, rename, types)
-            options = importing.Options(prune, on_error, dry_run, batch_size, on_batch, on_progress)
-            return importing.import_from(caller, opened, options)
+        opened = open_source(Path(source), format, source_name, rename, types)
+        options = importing.Options(prune, on_error, dry_run, batch_size, on_batch, on_progress)
+        return importing.import_from(self._caller(), opened, options)
 
     def export_to(
         self,

@@ -193,8 +193,9 @@ def _rehearse(
     held: list[SourceRecord] | None = []
     held_bytes = 0
     for batch in _batches(reading.records(), options.batch_size):
-        operation = Operation(session, session.view.seq + 1, now_micros(), caller.context)
-        planned = plan_upserts(caller, operation, batch, on_bad)
+        with session.lease:  # for a batch and not for all: another process may have its turn in between
+            operation = Operation(session, session.view.seq + 1, now_micros(), caller.context)
+            planned = plan_upserts(caller, operation, batch, on_bad)
         tally.count(plan.effect for plan in planned)
         for plan in planned:
             if held is not None and plan.effect != "unchanged":
@@ -213,7 +214,7 @@ def _commit(
     done = 0
     for batch in _batches(records, options.batch_size):
         # Alone in its commit: a write of another thread in the same one would not be seen by the look-up of the keys.
-        with transaction(caller.session, caller.context) as operation:
+        with caller.session.lease, transaction(caller.session, caller.context) as operation:
             planned = plan_upserts(caller, operation, batch, on_bad)
         tally.count(plan.effect for plan in planned)
         written = tuple(plan.id for plan in planned if plan.effect != "unchanged")
@@ -227,7 +228,7 @@ def _commit(
 def _prune(caller: Caller, disappeared: Sequence[tuple[str, int]], options: Options, tally: _Tally) -> None:
     """Delete memories in batches of one operation each, but for those that somebody changed since they were chosen."""
     for start in range(0, len(disappeared), options.batch_size):
-        with transaction(caller.session, caller.context) as operation:
+        with caller.session.lease, transaction(caller.session, caller.context) as operation:
             deleted = []
             for memory_id, begin_seq in disappeared[start : start + options.batch_size]:
                 row = operation.live(memory_id)
@@ -260,7 +261,7 @@ def _disappeared(
 ) -> list[tuple[str, int]]:
     """Return id and begin_seq of the memories of the source's namespace whose keys are not in the source."""
     unreadable = {record.position.rstrip("/") for record in bad}
-    with caller.session.snapshot() as (_, cursor):
+    with caller.session.lease, caller.session.snapshot() as (_, cursor):
         scope = caller.scope.condition(cursor, caller.session.schemes)
         found = cursor.execute(
             "SELECT m.id, m.begin_seq, m.key FROM memories m"

@@ -307,7 +307,7 @@ def test_drop_shows_its_plan_and_then_follows_it(acme: Path) -> None:
     before = files_below(acme)
     plan = kiromi.drop_tenant(acme, "acme")
     assert plan == kiromi.DropReport(False, "acme", 2, 4, len("former" + "acme" + "more" + "deleted"))
-    assert {path for path in files_below(acme)} == before.keys()
+    assert set(files_below(acme)) == before.keys()
     done = kiromi.drop_tenant(acme, "acme", dry_run=False)
     assert done == kiromi.DropReport(True, "acme", 2, 4, plan.size_bytes)
     assert files_below(acme) == others

@@ -277,3 +277,29 @@ def test_a_child_may_open_the_store_anew(root: Path) -> None:
         ) as p:
             assert p.hear() == "2"
         assert store.count() == 2
+
+
+LONG = """
+    store = kiromi.open(root, scheme=SCHEME)
+
+    def records():
+        for number in range(10):
+            yield {"content": str(number), "partition": {"topic": "a"}}
+        say("reading")
+        hear()
+        for number in range(5):
+            yield {"content": str(number), "partition": {"topic": "a"}}
+
+    store.append_many(records(), batch_size=5)
+    say(store.count())
+"""
+
+
+def test_another_process_has_its_turn_between_the_batches_of_a_bulk_append(root: Path) -> None:
+    with python(LONG, root) as bulk:
+        assert bulk.hear() == "reading"
+        with kiromi.open(root, wait=30) as store:
+            assert store.count() in (5, 10)
+            store.append("in between", {"topic": "b"})
+        bulk.say("go on")
+        assert bulk.hear() == "16"
