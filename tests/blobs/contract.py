@@ -95,6 +95,13 @@ class BlobsContract:
         assert list(blobs.walk("attic")) == [(ATTIC, 2)]
         assert list(blobs.walk("nothing")) == []
 
+    def test_sizes_of_what_lies_there_now(self, blobs: Blobs) -> None:
+        put(blobs, b"12", A, ATTIC)
+        assert blobs.sizes([B, A, f"{A}/below-a-file", ATTIC]) == [None, 2, None, 2]
+        blobs.remove([A])
+        assert blobs.sizes([A]) == [None]
+        assert blobs.sizes([]) == []
+
     def test_remove(self, blobs: Blobs) -> None:
         put(blobs, b"12", A, B)
         blobs.remove([A, ATTIC])
