@@ -45,7 +45,7 @@ class Lease:
         if self._depth.value == 0:
             with self._condition:
                 self._active -= 1
-                if self._active == 0:
+                if self._active == 0 and self._is_giving:
                     self._condition.notify_all()
 
     def refuse(self, reason: KiromiError) -> None:

@@ -383,7 +383,14 @@ class Session:
         self._recover()
 
     def _load(self, catalog: Catalog) -> None:
-        self._meta = catalog.meta()
+        meta = _present(catalog.meta())
+        # In a folder of its own a catalog goes by the folder's name; a file of any name says itself whose it is.
+        if self.catalog_path.name != CATALOG_NAME and meta.tenant != self.tenant:
+            raise Conflict(
+                f"the catalog {self.catalog_path} is that of tenant {meta.tenant!r}, not {self.tenant!r}",
+                tenant=meta.tenant,
+            )
+        self._meta = meta
         head = catalog.head()
         if self._view is None:
             view = catalog.load_view()

@@ -262,3 +262,13 @@ def test_another_catalog_put_in_place_of_an_idle_one_is_noticed(root: Path) -> N
         subprocess.run([sys.executable, "-c", script, str(root), str(former)], env=environment, check=True)
         with pytest.raises(kiromi.UnsupportedFormat, match="another file was put in its place"):
             store.count()
+
+
+def test_a_catalog_file_belongs_to_one_tenant(root: Path, tmp_path: Path) -> None:
+    catalog = tmp_path / "catalogs" / "acme.duckdb"
+    with kiromi.open(root, scheme="user={user}", tenant="acme", catalog=catalog) as store:
+        store.append("x", ANA)
+    with pytest.raises(kiromi.Conflict, match="tenant 'acme'"):
+        kiromi.open(root, scheme="user={user}", tenant="other", catalog=catalog)
+    with kiromi.open(root, tenant="acme", catalog=catalog) as store:
+        assert store.count() == 1
