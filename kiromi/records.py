@@ -10,6 +10,7 @@ to the store.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from reprlib import Repr
 from typing import Annotated, Any, Required, TypeAlias, cast
 
@@ -180,6 +181,7 @@ def parse_draft(*, default_kind: str = "episodic", **fields: Any) -> Draft:
     return parse_record(fields, default_kind=default_kind)
 
 
+@lru_cache(maxsize=256)
 def extension(media_type: str) -> str:
     """Return the file extension for a media type, without a dot: md, txt, json, else bin; parameters are ignored."""
     return _EXTENSIONS.get(_essence(media_type), "bin")

@@ -7,7 +7,8 @@ cannot be guessed from the digest.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from json.encoder import encode_basestring as _quoted
 
 from kiromi.catalog.rows import AuditRow
@@ -23,7 +24,7 @@ def entry_digest(
     salt: bytes, memory_id: str | None, detail: str | None, run_id: str | None, reason: str | None
 ) -> bytes:
     """Return the digest of what an erasure may drop."""
-    texts = ",".join(["null" if text is None else _quoted(text) for text in (memory_id, detail, run_id, reason)])
+    texts = ",".join(map(_text, (memory_id, detail, run_id, reason)))
     return hashlib.sha256(salt + f"[{texts}]".encode()).digest()
 
 
@@ -31,6 +32,37 @@ def entry_hash(previous: bytes, seq: int, i: int, at: int, actor: str, op: str, 
     """Return the chain's hash after an entry; ``at`` in microseconds since 1970 UTC."""
     entry = f"[{seq},{i},{at},{_quoted(actor)},{_quoted(op)}]".encode()
     return hashlib.sha256(previous + entry + digest).digest()
+
+
+def seal(
+    previous: bytes,
+    seq: int,
+    at: int,
+    who: tuple[str, str | None, str | None],
+    log: Sequence[tuple[str, str | None, str]],
+) -> list[AuditRow]:
+    """Return the chained entries of one operation.
+
+    The same as :func:`entry_digest` and :func:`entry_hash` for each, with what all share made into text once.
+
+    Args:
+        previous: the hash before the first of them.
+        seq: the operation.
+        at: when, in microseconds since 1970 UTC.
+        who: actor, run id and reason.
+        log: op, memory id and detail (JSON text) of each entry.
+    """
+    actor, run_id, reason = who
+    dropped = f",{_text(run_id)},{_text(reason)}]"
+    kept = f",{at},{_quoted(actor)},"
+    salts = os.urandom(16 * len(log))
+    entries = []
+    for i, (op, memory_id, detail) in enumerate(log):
+        salt = salts[16 * i : 16 * i + 16]
+        digest = hashlib.sha256(salt + f"[{_text(memory_id)},{_quoted(detail)}{dropped}".encode()).digest()
+        previous = hashlib.sha256(previous + f"[{seq},{i}{kept}{_quoted(op)}]".encode() + digest).digest()
+        entries.append(AuditRow(seq, i, at, actor, run_id, reason, op, memory_id, detail, salt, digest, previous))
+    return entries
 
 
 def check_chain(entries: Iterable[AuditRow], previous: bytes) -> Iterator[Problem]:
@@ -57,3 +89,7 @@ def check_chain(entries: Iterable[AuditRow], previous: bytes) -> Iterator[Proble
 
 def _digest_of(entry: AuditRow) -> bytes:
     return entry_digest(entry.salt or b"", entry.memory_id, entry.detail, entry.run_id, entry.reason)
+
+
+def _text(text: str | None) -> str:
+    return "null" if text is None else _quoted(text)

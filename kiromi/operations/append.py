@@ -1,5 +1,7 @@
 """Append: store new memories, one by one or in batches; and put: append or update by key."""
 
+import contextlib
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
@@ -20,6 +22,7 @@ from kiromi.session.operation import Operation
 E = TypeVar("E", InvalidInput, AlreadyExists)
 
 DEFAULT_BATCH = 1_000
+_COLLECT_EVERY = 50_000
 MAX_BATCH_BYTES = 64 << 20
 """A batch ends early when its contents reach this size: they are held in memory until they are durable."""
 
@@ -125,7 +128,7 @@ def commit_batches(
     number = 0
     under_way: Future[tuple[int, tuple[str, ...]]] | None = None
     source = iter(batches)
-    with ThreadPoolExecutor(1, "kiromi-commit") as committer:
+    with _fewer_collections(), ThreadPoolExecutor(1, "kiromi-commit") as committer:
         failure: BaseException | None = None
         while failure is None:
             try:
@@ -161,6 +164,24 @@ def append_batch(caller: Caller, drafts: list[Draft], first: int | None = None) 
         return operation.seq, ids
 
     return run(caller.session, caller.context, plan)
+
+
+@contextlib.contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """Let the garbage collector look for cycles less often meanwhile.
+
+    A batch makes ten thousand objects and no cycle; looking them through every 700 allocations takes an eighth of the
+    time.
+    """
+    former = gc.get_threshold()
+    if not 0 < former[0] < _COLLECT_EVERY:  # switched off, or raised by the caller or another bulk append
+        yield
+        return
+    gc.set_threshold(_COLLECT_EVERY, *former[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*former)
 
 
 def batches(drafts: Iterable[Draft], size: int) -> Iterator[list[Draft]]:

@@ -53,36 +53,37 @@ def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str) -
     attributes = draft.attributes
     if caller.scope.wanted:
         attributes = {**caller.scope.defaults(), **attributes}
+    number = session.active_scheme
+    content = draft.content
+    # By position, in the order of Row: by name it takes twice as long, and bulk appends are made of this.
     row = Row(
-        id=memory_id,
-        version=1,
-        n=1,
-        last_n=1,
-        begin_seq=operation.seq,
-        scheme=session.active_scheme,
-        partition=_render(
-            session, session.active_scheme, attributes, memory_id, draft.key, draft.kind, created_at, event_at
-        ),
-        title=draft.title,
-        key=draft.key,
-        namespace=draft.namespace,
-        kind=draft.kind,
-        language=draft.language,
-        tags=draft.tags,
-        attributes=encode_attributes(attributes),
-        importance=draft.importance,
-        confidence=draft.confidence,
-        event_at=event_at,
-        valid_from=_micros(draft.valid_from),
-        valid_until=_micros(draft.valid_until),
-        expires_at=_micros(draft.expires_at),
-        created_at=created_at,
-        updated_at=operation.at if draft.updated_at is None else to_micros(draft.updated_at),
-        run_id=operation.context.run_id,
-        ext=extension(draft.media_type),
-        media_type=draft.media_type,
-        size=len(draft.content),
-        sha256=hashlib.sha256(draft.content).digest(),
+        memory_id,
+        1,
+        1,
+        1,
+        operation.seq,
+        number,
+        _render(session, number, attributes, memory_id, draft.key, draft.kind, created_at, event_at),
+        draft.title,
+        draft.key,
+        draft.namespace,
+        draft.kind,
+        draft.language,
+        draft.tags,
+        encode_attributes(attributes),
+        draft.importance,
+        draft.confidence,
+        event_at,
+        _micros(draft.valid_from),
+        _micros(draft.valid_until),
+        _micros(draft.expires_at),
+        created_at,
+        operation.at if draft.updated_at is None else to_micros(draft.updated_at),
+        operation.context.run_id,
+        extension(draft.media_type),
+        draft.media_type,
+        len(content),
+        hashlib.sha256(content).digest(),
     )
     if caller.scope.wanted:
         caller.check_within(row)

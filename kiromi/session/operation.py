@@ -7,15 +7,14 @@ files go.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kiromi.blobs.base import NewBlob
-from kiromi.catalog.audit import entry_digest, entry_hash
+from kiromi.catalog.audit import seal
 from kiromi.catalog.changes import BlobKey, Changes, ContentRow, Head
-from kiromi.catalog.rows import AuditRow, Row
+from kiromi.catalog.rows import Row
 
 # Made once: making an encoder costs more than encoding the few facts of an entry.
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -167,27 +166,9 @@ class CommitPlan:
         self.facts[key] = (row.ext, row.size)
 
     def _chain(self, operation: Operation) -> None:
-        head, context, seq, at = self.changes.head, operation.context, operation.seq, operation.at
-        salts = os.urandom(16 * len(operation.log))
-        previous = head.hash
-        for i, (op, memory_id, detail) in enumerate(operation.log):
-            salt = salts[16 * i : 16 * i + 16]
-            digest = entry_digest(salt, memory_id, detail, context.run_id, context.reason)
-            previous = entry_hash(previous, seq, i, at, context.actor, op, digest)
-            self.changes.audit.append(
-                AuditRow(
-                    seq,
-                    i,
-                    at,
-                    context.actor,
-                    context.run_id,
-                    context.reason,
-                    op,
-                    memory_id,
-                    detail,
-                    salt,
-                    digest,
-                    previous,
-                )
-            )
-        self.changes.head = Head(seq, at, previous, head.entries + len(operation.log))
+        head, context, log = self.changes.head, operation.context, operation.log
+        who = (context.actor, context.run_id, context.reason)
+        sealed = seal(head.hash, operation.seq, operation.at, who, log)
+        self.changes.audit.extend(sealed)
+        last = sealed[-1].hash if sealed else head.hash
+        self.changes.head = Head(operation.seq, operation.at, last, head.entries + len(log))
