@@ -288,3 +288,14 @@ def test_the_log_of_a_move_does_not_tell_where_it_came_from_or_went(store: kirom
     assert [change.detail for change in ana.changes()] == list(told.values())
     assert ana.sql("SELECT detail FROM audit_log WHERE seq IN (2, 3)").column("detail").to_pylist() == ["{}", "{}"]
     assert store.audit(1, limit=1)[0].detail["path"] == ["user=ana/topic=a", "user=bob/topic=codes"]
+
+
+@pytest.mark.parametrize("user", ["Ana", "ANA", "ana2", "an", "ana%", "a_a", "*", "ana\u0301"])
+def test_a_scope_is_exact_for_who_knows_the_id(store: kiromi.Store, ana: kiromi.Store, user: str) -> None:
+    m = store.append("theirs", {"user": user}, key="k")
+    for read in (ana.get, ana.history, ana.delete, ana.undelete):
+        with pytest.raises(kiromi.MemoryNotFound):
+            read(m.id)
+    with pytest.raises(kiromi.MemoryNotFound):
+        ana.get(key="k")
+    assert store.scoped({"user": user}).get(m.id).text == "theirs"
