@@ -66,7 +66,10 @@ class MemoryInfo:
     partition: Mapping[str, str | None]
     """The segment values that fill the scheme, by segment name, as they read in the path before encoding."""
     path: str
-    """Where the blob belongs, relative to the tenant's folder: under ``data/`` if live, else under ``attic/``."""
+    """Where the blob belongs, relative to the tenant's folder: under ``data/`` if its content is live, else ``attic/``.
+
+    So the path of a former version is the live one's as long as that has the same content and the handle may see it.
+    """
     scheme: int
     """The number of the scheme under which the path was made."""
     key: str | None

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal
 import pyarrow as pa
 
 from kiromi.errors import InvalidInput
+from kiromi.ids import check_id
 from kiromi.model import (
     AppendReport,
     AuditEntry,
@@ -79,7 +80,8 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
         catalog: a local folder for catalogs and locks (one subfolder a tenant), or a ``.duckdb`` file for this tenant;
             needed for object stores, optional for local roots.
         read_only: refuse every write. Several processes can read one store at the same time.
-        wait: seconds to wait for another process to hand the store over, at opening and later.
+        wait: seconds to wait for another process to hand the store over, at opening and later; of
+            several handles on one tenant in a process, the longest holds for all.
         durability: ``"sync"``: what is acknowledged survives a power loss. ``"relaxed"``: it survives a kill of the
             process; blobs are not synced.
         guards: functions from :class:`Draft` to :class:`Draft` that may change a memory before it is stored, or raise
@@ -351,7 +353,10 @@ class Store:
     def partitions(
         self, within: Mapping[str, Any] | None = None, *, depth: int | None = None
     ) -> builtins.list[PartitionInfo]:
-        """Return the partitions in path order with counts and sizes, cut at ``depth`` levels (None: whole paths)."""
+        """Return the partitions in path order with counts and sizes, cut at ``depth`` levels (None: whole paths).
+
+        Counted is what lies on disk as live: expired memories too, as long as they are not deleted.
+        """
         with self._call() as caller:
             return _partitions.partitions(caller, within, depth)
 
@@ -619,7 +624,7 @@ class Transaction:
         Raises:
             MemoryNotFound: it is not there.
         """
-        row = self._operation.live(id)
+        row = self._operation.live(check_id(id))
         if row is None or not self._caller.sees(row):
             raise _get.missing(self._caller, id)
         return self._info(row)

@@ -85,8 +85,7 @@ class Catalog:
                 connection.close()
                 copy = path.with_name(f"{path.name}.before-{missing[0].number:04}")
                 if not copy.exists():
-                    shutil.copyfile(path, copy)
-                    _sync_file(copy)
+                    _copy_durably(path, copy)
                 connection = _connect(path, read_only=False)
             apply_migrations(connection, missing)
             connection.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -271,11 +270,7 @@ class Catalog:
         except FileNotFoundError:
             inode = None
         if inode != self._wal_inode:
-            descriptor = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync_path(self.path.parent)
             self._wal_inode = inode
 
     # -- reads ------------------------------------------------------------------------------------------------------
@@ -357,9 +352,21 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         raise StorageError(f"cannot open the catalog {path}: {error}") from error
 
 
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _copy_durably(path: Path, copy: Path) -> None:
+    """Copy a file so that ``copy`` is either absent or whole, whatever interrupts it."""
+    partial = copy.with_name(f"{copy.name}.partial")
+    shutil.copyfile(path, partial)
+    _sync_path(partial)
+    os.replace(partial, copy)
+    _sync_path(copy.parent)
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _head_values(head: Head) -> list[Any]:

@@ -45,10 +45,15 @@ class _Segment:
 class View:
     """The live memories as of one seq."""
 
-    __slots__ = ("_delta", "_segments", "count", "seq")
+    __slots__ = ("_delta", "_delta_entries", "_segments", "count", "seq")
 
     def __init__(
-        self, seq: int, count: int, segments: tuple[_Segment, ...], delta: dict[str, list[tuple[int, Row | None]]]
+        self,
+        seq: int,
+        count: int,
+        segments: tuple[_Segment, ...],
+        delta: dict[str, list[tuple[int, Row | None]]],
+        delta_entries: int = 0,
     ) -> None:
         self.seq = seq
         """The last operation it shows."""
@@ -56,6 +61,7 @@ class View:
         """Live memories, expired ones included."""
         self._segments = segments
         self._delta = delta
+        self._delta_entries = delta_entries
 
     @classmethod
     def of(cls, seq: int, table: pa.Table) -> "View":
@@ -92,8 +98,9 @@ class View:
             return View(seq, count, _stacked(_segment(changes.live_table(), gone), base._segments), {})
         for memory_id, row in changes.live.items():
             self._delta.setdefault(memory_id, []).append((seq, row))
-        view = View(seq, count, self._segments, self._delta)
-        return view if len(self._delta) < _DELTA_ROWS else view._compacted()
+        # Entries, not ids: a memory that is updated over and over would fill the delta all the same.
+        view = View(seq, count, self._segments, self._delta, self._delta_entries + len(changes.live))
+        return view if view._delta_entries < _DELTA_ROWS else view._compacted()
 
     def _compacted(self) -> "View":
         """Return the same view with its delta turned into a segment."""

@@ -206,7 +206,7 @@ def _version_row(version: Version, before: Version | None) -> tuple[str, ...]:
     )
 
 
-# Where a blob rests says nothing about the version: closed ones all lie in the attic.
+# Where a blob rests says nothing about the version: its content may be another's too.
 _UNCOMPARED = frozenset({"version", "seq", "path", "updated_at", "run_id", "attributes", "size", "sha256"})
 
 

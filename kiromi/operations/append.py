@@ -92,7 +92,7 @@ def append_many(
 ) -> AppendReport:
     """Store many new memories in batches of one operation each; see ``Store.append_many``."""
     caller.check_writable()
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InvalidInput(f"batch_size={batch_size!r} is not a whole number of at least 1")
     refuse_within_transaction(caller.session)
     drafts = (draft_of(caller, _mapping(record, position), position) for position, record in enumerate(_rows(records)))
@@ -200,10 +200,12 @@ def batches(drafts: Iterable[Draft], size: int) -> Iterator[list[Draft]]:
 
 def _rows(records: Iterable[Mapping[str, Any]] | pa.Table | pa.RecordBatchReader) -> Iterator[Any]:
     if isinstance(records, pa.Table):
-        records = records.to_reader(max_chunksize=DEFAULT_BATCH)
+        records = records.to_reader()
     if isinstance(records, pa.RecordBatchReader):
         for batch in records:
-            yield from batch.to_pylist()
+            # In slices: one batch may hold everything, and as Python objects it is many times as large.
+            for start in range(0, batch.num_rows, DEFAULT_BATCH):
+                yield from batch.slice(start, DEFAULT_BATCH).to_pylist()
         return
     if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
         raise InvalidInput(

@@ -40,7 +40,7 @@ def plan_delete(caller: Caller, operation: Operation, memory_id: str, expected_v
     """
     row = operation.live(check_id(memory_id))
     if row is None or not caller.sees(row):
-        before = operation.before.get(memory_id)
+        before = operation.removed.get(memory_id)
         if row is None and before is not None and caller.sees(before):
             return before  # deleted by this very operation
         if row is not None:

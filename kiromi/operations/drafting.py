@@ -168,12 +168,20 @@ def replace(
     return changed
 
 
+def check_expected(expected: int | None) -> None:
+    """Refuse an ``expected_version`` that no memory can have because it is no whole number."""
+    if expected is not None and (isinstance(expected, bool) or not isinstance(expected, int)):
+        raise InvalidInput(f"expected_version={expected!r} is not a whole number, or None for any version")
+
+
 def check_version(row: Row, expected: int | None) -> None:
     """Refuse a row of another version than the caller expects, if it expects one.
 
     Raises:
         VersionConflict: it has another.
+        InvalidInput: what is expected is no version.
     """
+    check_expected(expected)
     if expected not in (None, row.version):
         raise VersionConflict(
             f"memory {row.id} has version {row.version}, not {expected}: read it again",

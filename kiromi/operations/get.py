@@ -22,6 +22,8 @@ def get_many(caller: Caller, ids: Iterable[str], absent: Literal["raise", "skip"
     """Return live memories in the order of ``ids``; see ``Store.get_many``."""
     if absent not in ("raise", "skip"):
         raise InvalidInput(f"missing={absent!r}; accepted: 'raise', 'skip'")
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise InvalidInput(f"ids={ids!r} is not an iterable of ids")
     rows = []
     for memory_id in ids:
         try:

@@ -13,7 +13,7 @@ from kiromi.filters import Condition
 from kiromi.ids import check_id
 from kiromi.model import AuditEntry, Change, Version
 from kiromi.operations.caller import Caller
-from kiromi.operations.present import info_of
+from kiromi.operations.present import former_info_of, info_of
 from kiromi.times import from_micros
 
 _PAGE = 10_000
@@ -30,11 +30,12 @@ def history(caller: Caller, memory_id: str) -> list[Version]:
         ends = cursor.execute(
             "SELECT end_seq FROM history WHERE id = ? ORDER BY begin_seq DESC", [memory_id]
         ).fetchall()
-        live = view.get(memory_id)
+        found = view.get(memory_id)
+    live = found if caller.sees(found) else None
     former = zip(to_rows(closed), (end for (end,) in ends), strict=True)
-    versions = [Version(info_of(live, schemes), live.begin_seq, None)] if live is not None and caller.sees(live) else []
+    versions = [Version(info_of(live, schemes), live.begin_seq, None)] if live is not None else []
     versions += [
-        Version(info_of(row, schemes, is_live=False), row.begin_seq, end) for row, end in former if caller.sees(row)
+        Version(former_info_of(row, live, schemes), row.begin_seq, end) for row, end in former if caller.sees(row)
     ]
     if not versions:
         raise MemoryNotFound(f"no memory {memory_id} here", id=memory_id)

@@ -11,21 +11,30 @@ from kiromi.times import from_micros
 
 def info_of(row: Row, schemes: Schemes, *, is_live: bool = True) -> MemoryInfo:
     """Return what a row says; ``is_live`` decides whether ``path`` is under ``data/`` or ``attic/``."""
-    return MemoryInfo(**_facts(row, schemes, is_live=is_live))
+    return MemoryInfo(**_facts(row, schemes, row.live_path if is_live else row.attic_path))
+
+
+def former_info_of(row: Row, live: Row | None, schemes: Schemes) -> MemoryInfo:
+    """Return what a closed row says; ``live`` is the memory's live row, or None if there is none for the caller.
+
+    ``path`` is the live row's if that has the same content, since a blob lies in one place only.
+    """
+    path = live.live_path if live is not None and live.blob == row.blob else row.attic_path
+    return MemoryInfo(**_facts(row, schemes, path))
 
 
 def memory_of(row: Row, data: bytes, schemes: Schemes) -> Memory:
     """Return a live row with its content."""
-    return Memory(data=data, **_facts(row, schemes, is_live=True))
+    return Memory(data=data, **_facts(row, schemes, row.live_path))
 
 
-def _facts(row: Row, schemes: Schemes, *, is_live: bool) -> dict[str, Any]:
+def _facts(row: Row, schemes: Schemes, path: str) -> dict[str, Any]:
     return {
         "id": row.id,
         "version": row.version,
         "seq": row.begin_seq,
         "partition": dict(partition_texts(schemes[row.scheme], row.partition)),
-        "path": row.live_path if is_live else row.attic_path,
+        "path": path,
         "scheme": row.scheme,
         "key": row.key,
         "namespace": row.namespace,

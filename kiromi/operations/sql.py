@@ -3,7 +3,8 @@
 ``memories``: id, version, seq, n, scheme, partition, path, title, key, namespace, kind, language, tags, attributes
 (JSON text), importance, confidence, event_at, valid_from, valid_until, expires_at, created_at, updated_at, run_id,
 media_type, size, sha256 (lower-case hex). Live memories, expired ones included; ``path`` is below ``data/``.
-``history``: the same of closed versions, whose ``path`` is in the attic, and begin_seq, end_seq.
+``history``: the same of closed versions, and begin_seq, end_seq; ``path`` is that of the live row with the same (id, n)
+if there is one that the caller may see, else in the attic.
 ``contents``: id, n, ext, media_type, size, sha256.
 ``audit_log``: seq, i, at, actor, run_id, reason, op, memory_id, detail (JSON text), hash (lower-case hex).
 ``schemes``: number, template, created_at, is_active. ``partitions``: scheme, path, count, size_bytes of live memories.
@@ -31,10 +32,12 @@ _VERSION = (
     " m.expires_at, m.created_at, m.updated_at, m.run_id, c.media_type, c.size, lower(hex(c.sha256)) AS sha256"
 )
 _LIVE_PATH = "'data/' || m.partition || '/' || m.id || '.' || m.n || '.' || c.ext"
-_ATTIC_PATH = "'attic/' || right(m.id, 2) || '/' || m.id || '.' || m.n || '.' || c.ext"
-# The conditions of the first four name the tables that the last two hide.
+_FORMER_PATH = (
+    "coalesce('data/' || live.partition, 'attic/' || right(m.id, 2)) || '/' || m.id || '.' || m.n || '.' || c.ext"
+)
+# In this order, because conditions name the tables that the last two hide: that of history may name memories.
 _VIEWS = {
-    "audit_log": "SELECT a.seq, a.i, a.at, a.actor, a.run_id, a.reason, a.op, a.memory_id, {detail} AS detail,"
+    "audit_log": "SELECT a.seq, a.i, a.at, a.actor, a.run_id, a.reason, a.op, a.memory_id, {inner} AS detail,"
     " lower(hex(a.hash)) AS hash FROM {db}.audit_log a WHERE {condition}",
     "contents": "SELECT c.id, c.n, c.ext, c.media_type, c.size, lower(hex(c.sha256)) AS sha256"
     " FROM {db}.contents c WHERE {condition}",
@@ -43,10 +46,12 @@ _VIEWS = {
     "schemes": "SELECT number, template, created_at,"
     " number = (SELECT scheme FROM {db}.scheme_events ORDER BY seq DESC LIMIT 1) AS is_active"
     " FROM {db}.schemes WHERE {condition}",
+    "history": f"SELECT {_VERSION.format(path=_FORMER_PATH)}, m.begin_seq, m.end_seq"
+    " FROM {db}.history m JOIN {db}.contents c USING (id, n)"
+    " LEFT JOIN (SELECT m.id, m.n, m.partition FROM {db}.memories m WHERE {inner}) live"
+    " ON live.id = m.id AND live.n = m.n WHERE {condition}",
     "memories": f"SELECT {_VERSION.format(path=_LIVE_PATH)}"
     " FROM {db}.memories m JOIN {db}.contents c USING (id, n) WHERE {condition}",
-    "history": f"SELECT {_VERSION.format(path=_ATTIC_PATH)}, m.begin_seq, m.end_seq"
-    " FROM {db}.history m JOIN {db}.contents c USING (id, n) WHERE {condition}",
 }
 
 
@@ -81,15 +86,25 @@ def _create(caller: Caller, cursor: duckdb.DuckDBPyConnection, name: str) -> Non
     """Make one view of the transaction."""
     ((database,),) = cursor.execute("SELECT current_database()").fetchall()
     db = '"' + database.replace('"', '""') + '".main'
+    inner = _inner(caller, cursor, name)
     if not caller.scope.wanted:
-        cursor.execute(
-            f"CREATE TEMP VIEW {name} AS {_VIEWS[name].format(db=db, condition='TRUE', detail='a.detail')}"
-        ).fetchall()
+        select = _VIEWS[name].format(db=db, condition="TRUE", inner=inner.sql)
+        cursor.execute(f"CREATE TEMP VIEW {name} AS {select}").fetchall()
         return
     condition = _condition(caller, cursor, name)
-    detail = audit_detail(caller, cursor) if name == "audit_log" else Condition("")
-    select = _VIEWS[name].format(db=db, condition=condition.sql, detail=detail.sql)
-    cursor.execute(f"CREATE TEMP TABLE {name} AS {select}", (*detail.parameters, *condition.parameters)).fetchall()
+    select = _VIEWS[name].format(db=db, condition=condition.sql, inner=inner.sql)
+    cursor.execute(f"CREATE TEMP TABLE {name} AS {select}", (*inner.parameters, *condition.parameters)).fetchall()
+
+
+def _inner(caller: Caller, cursor: duckdb.DuckDBPyConnection, name: str) -> Condition:
+    """Return what the scope makes of a view's SELECT before its WHERE: the details and live rows that may be shown."""
+    match name:
+        case "audit_log":
+            return audit_detail(caller, cursor)
+        case "history":
+            return caller.scope.condition(cursor, caller.session.schemes)
+        case _:
+            return Condition("")
 
 
 def _condition(caller: Caller, cursor: duckdb.DuckDBPyConnection, name: str) -> Condition:

@@ -135,7 +135,7 @@ def drop_tenant(
     """
     location = resolve_root(root, storage_options, catalog)
     with _held(location, tenant, wait):
-        memories = _count_memories(location.catalog_path(tenant), tenant)
+        memories = _count_memories(location, tenant)
         blobs = location.blobs(tenant)
         sizes = [size for prefix in _BLOBS for _, size in blobs.walk(prefix)]
         if not dry_run:
@@ -209,10 +209,11 @@ def _note_name(path: Path, name: str) -> None:
         cursor.execute("UPDATE meta SET tenant = ?", [name])
 
 
-def _count_memories(path: Path, tenant: str) -> int:
+def _count_memories(location: Root, tenant: str) -> int:
+    path = location.catalog_path(tenant)
     with _opened(path) as catalog:
         meta = catalog.meta()
-        if meta is not None and path.name != CATALOG_NAME and meta.tenant != tenant:
+        if meta is not None and location.catalog == path and meta.tenant != tenant:
             raise InvalidInput(
                 f"the catalog {path} belongs to tenant {meta.tenant!r}, not to {tenant!r}", tenant=tenant
             )

@@ -7,9 +7,10 @@ from typing import Any
 from kiromi.attributes import decode_attributes
 from kiromi.catalog.rows import Row
 from kiromi.errors import InvalidInput
+from kiromi.ids import check_id
 from kiromi.model import Draft, Memory
 from kiromi.operations.caller import Caller
-from kiromi.operations.drafting import check_key_free, check_partition, record_of, replace, screened
+from kiromi.operations.drafting import check_expected, check_key_free, check_partition, record_of, replace, screened
 from kiromi.operations.get import missing
 from kiromi.operations.present import memory_of
 from kiromi.partition import BUILT_INS
@@ -47,7 +48,8 @@ def plan_update(
         InvalidInput: a field cannot be updated or its value is refused.
     """
     _check_names(given)
-    row = operation.live(memory_id)
+    check_expected(expected_version)
+    row = operation.live(check_id(memory_id))
     if row is None or not caller.sees(row):
         raise missing(caller, memory_id)
     check_partition(caller.session, given.get("partition"))

@@ -101,12 +101,19 @@ def _commit_waiting(session: Session) -> None:
         group.commit()
     except BaseException as error:
         for request in requests:
-            request.error = request.error or error
+            request.error = request.error or _told_others(error)
         raise
     finally:
         session.composer = None
         for request in requests:
             request.is_done = True
+
+
+def _told_others(error: BaseException) -> BaseException:
+    """Return what the other threads of a group are told: a Ctrl-C is for the thread that it reached."""
+    if isinstance(error, Exception):
+        return error
+    return StorageError("the commit that this write was part of was interrupted: look whether it took place")
 
 
 class _Group:

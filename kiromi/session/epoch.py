@@ -7,6 +7,7 @@ catalog remembers, then another catalog has written since, and this one is refus
 
 import json
 import secrets
+from typing import Any
 
 from kiromi.blobs.objects import ObjectBlobs
 from kiromi.catalog.database import Catalog, Meta
@@ -21,30 +22,48 @@ def claim_epoch(blobs: ObjectBlobs, catalog: Catalog, meta: Meta) -> None:
     """
     known, nonce = catalog.epoch()
     listed = [int(name) for path, _ in blobs.walk("epoch") if (name := path.rpartition("/")[2]).isdecimal()]
-    newest = max(listed, default=0)
     # A listing may lag behind, so the newest it shows is only where the look begins.
-    newest = max(newest, known)
-    while (claim := blobs.read(_path(newest + 1))) is not None:
+    newest = max([known, *listed])
+    while blobs.read(_path(newest + 1)) is not None:
         newest += 1
-    claim = blobs.read(_path(newest)) if newest else None
-    if newest and claim is None and newest == known:
-        newest -= 1  # the nonce was recorded but the process died before the put
-        claim = blobs.read(_path(newest)) if newest else None
-    elif newest and (claim is None or json.loads(claim).get("nonce") != nonce):
+    claim = _read(blobs, newest)
+    if newest == known and newest and claim is None:
+        _require_previous(blobs, catalog, known)
+        # It was recorded, but the process died before the put: put the same, for another nonce would prove nothing.
+        number, fresh = known, str(nonce)
+    elif newest and (claim is None or claim.get("nonce") != nonce):
         raise Conflict(
             f"another catalog wrote to {blobs.root} (epoch {newest}, this catalog knows epoch {known}): use that one",
             epoch=newest,
             known=known,
         )
-    if claim is not None and json.loads(claim).get("store_id") != meta.store_id:
+    else:
+        number, fresh = newest + 1, secrets.token_hex(16)
+        catalog.set_epoch(number, fresh)
+    if claim is not None and claim.get("store_id") != meta.store_id:
         raise UnsupportedFormat(f"the data at {blobs.root} belongs to another store than the catalog")
-    fresh = secrets.token_hex(16)
-    catalog.set_epoch(newest + 1, fresh)
     body = json.dumps({"store_id": meta.store_id, "catalog_id": meta.catalog_id, "nonce": fresh}).encode()
     # A driver that puts again after a lost answer finds its own object there.
-    if not blobs.create(_path(newest + 1), body) and blobs.read(_path(newest + 1)) != body:
-        raise Conflict(f"another catalog claimed epoch {newest + 1} of {blobs.root} just now", epoch=newest + 1)
-    blobs.remove([_path(number) for number in listed if number < newest])
+    if not blobs.create(_path(number), body) and blobs.read(_path(number)) != body:
+        raise Conflict(f"another catalog claimed epoch {number} of {blobs.root} just now", epoch=number)
+    blobs.remove([_path(old) for old in listed if old < number - 1])
+
+
+def _require_previous(blobs: ObjectBlobs, catalog: Catalog, known: int) -> None:
+    """Refuse a root that lacks what sessions before left there: it is not the root that this catalog belongs to."""
+    is_first = known == 1 and catalog.head().seq == 0 and not catalog.needs_recovery()
+    if not is_first and _read(blobs, known - 1) is None:
+        raise Conflict(
+            f"{blobs.root} has no epoch {known} nor {known - 1}, which this catalog has claimed: the catalog belongs to"
+            " another root or tenant",
+            known=known,
+        )
+
+
+def _read(blobs: ObjectBlobs, number: int) -> dict[str, Any] | None:
+    """Return what lies at an epoch, None if nothing does."""
+    found = blobs.read(_path(number)) if number else None
+    return None if found is None else dict(json.loads(found))
 
 
 def _path(number: int) -> str:

@@ -5,6 +5,7 @@ A thread that already holds a lease gets another one at once, so that calls can 
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -12,6 +13,8 @@ from kiromi.errors import InvalidInput, KiromiError
 from kiromi.session.lock import StoreLock
 
 _POLL_S = 0.02
+_GRACE_S = 0.25
+"""How long new calls wait for a hand-over that itself waits for a long one."""
 
 
 class Lease:
@@ -83,12 +86,17 @@ class Lease:
         if os.getpid() != self._pid:
             raise InvalidInput("the store was opened before a fork: open it again in the child process")
         with self._condition:
-            while self._is_giving:
-                self._condition.wait()
+            self._wait_while_giving()
             self.check()
             if not self._is_held:
                 self._acquire()
             self._active += 1
+
+    def _wait_while_giving(self) -> None:
+        """Let a hand-over go first, but not for ever: the call that it waits for may itself wait for this one."""
+        deadline = time.monotonic() + _GRACE_S
+        while self._is_giving and (self._active == 0 or time.monotonic() < deadline):
+            self._condition.wait(_POLL_S)
 
     def _acquire(self) -> None:
         self._lock.acquire(self.wait_s)
@@ -107,22 +115,27 @@ class Lease:
                 self._condition.wait(_POLL_S)
                 if not self._is_held:
                     return
-                if self._lock.is_wanted():
-                    self._let_go()
+                if self._lock.is_wanted() and self._let_go(is_needed=self._lock.is_wanted):
                     return
 
-    def _let_go(self) -> None:
+    def _let_go(self, is_needed: Callable[[], bool] = lambda: True) -> bool:
+        """Wait for the calls in progress and give the lock up; return False if that was not needed any more."""
         while self._is_giving:
             self._condition.wait()
         if not self._is_held:
-            return
+            return True
         self._is_giving = True
+        while self._active:
+            self._condition.wait(_POLL_S)
+            if not is_needed():
+                self._is_giving = False
+                self._condition.notify_all()
+                return False
         try:
-            while self._active:
-                self._condition.wait()
             self._give()
         finally:
             self._lock.release()
             self._is_held = False
             self._is_giving = False
             self._condition.notify_all()
+        return True

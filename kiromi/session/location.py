@@ -65,18 +65,24 @@ def resolve_root(
     """Resolve a root URL or path.
 
     Raises:
-        InvalidInput: the URL's filesystem is unknown or its driver not installed, or an object store comes without
-        ``catalog``.
+        InvalidInput: an argument is no path or no mapping, the URL's filesystem is unknown or its driver not
+        installed, or an object store comes without ``catalog``.
     """
-    url = os.fspath(root)
-    if not isinstance(url, str) or not url:
-        raise InvalidInput(f"root {root!r} is no path or URL")
-    where = None if catalog is None else Path(os.path.realpath(os.path.expanduser(catalog)))
     if sys.getfilesystemencoding().lower() not in ("utf-8", "utf8"):
         # Paths would fail only once a memory's values need it, and that may be after its commit.
         raise InvalidInput(
             f"file names are {sys.getfilesystemencoding()} in this process, which cannot hold every partition: run it"
             " with PYTHONUTF8=1 or in a UTF-8 locale"
+        )
+    url = _path_text(root, "root", "a path or URL")
+    where = None
+    if catalog is not None:
+        where = Path(os.path.realpath(os.path.expanduser(_path_text(catalog, "catalog", "a local path"))))
+    if storage_options is not None and not (
+        isinstance(storage_options, Mapping) and all(isinstance(name, str) for name in storage_options)
+    ):
+        raise InvalidInput(
+            f"storage_options={storage_options!r} is not a mapping of names to values for the fsspec driver"
         )
     if "://" not in url and "::" not in url:
         return Root(url, None, os.path.realpath(os.path.expanduser(url)), where)
@@ -96,3 +102,15 @@ def resolve_root(
             f"a store on {url} needs catalog=<local folder>: DuckDB cannot keep its file there", root=url
         )
     return Root(url, filesystem, path.rstrip("/"), where)
+
+
+def _path_text(value: str | os.PathLike[str], name: str, accepted: str) -> str:
+    """Return a path as text that the operating system takes."""
+    try:
+        text = os.fspath(value)
+        os.fsencode(text)
+    except (TypeError, UnicodeEncodeError):
+        text = ""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidInput(f"{name}={value!r} is not {accepted}; accepted: a non-empty str or os.PathLike without NUL")
+    return text

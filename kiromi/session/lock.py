@@ -31,6 +31,7 @@ class StoreLock:
     def __init__(self, path: Path, *, shared: bool) -> None:
         self.path = path
         self._shared = shared
+        self._named_by: int | None = None
         try:
             self._lock = os.open(path, os.O_RDONLY | os.O_CREAT if shared else os.O_RDWR | os.O_CREAT, 0o666)
             self._ask = os.open(f"{path}.ask", os.O_RDWR | os.O_CREAT, 0o666)
@@ -54,6 +55,7 @@ class StoreLock:
 
     def release(self) -> None:
         """Let go of the lock."""
+        self._clear_holder()
         fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def is_wanted(self) -> bool:
@@ -65,6 +67,7 @@ class StoreLock:
 
     def close(self) -> None:
         """Close the files, which drops the lock unless a forked child still has them open."""
+        self._clear_holder()
         os.close(self._lock)
         os.close(self._ask)
 
@@ -85,14 +88,25 @@ class StoreLock:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        self._named_by = os.getpid()
         # For people only: a full disk must not stop who holds the lock.
         with contextlib.suppress(OSError):
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, json.dumps(holder).encode() + b"\n", 0)
 
+    def _clear_holder(self) -> None:
+        """Remove the name before the lock goes: a read-only process, which cannot write its own, may have it next."""
+        if self._named_by == os.getpid():  # a forked child's copy of the lock must not unname its parent
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._lock, 0)
+        self._named_by = None
+
     def _holder(self) -> str:
         try:
-            holder = json.loads(os.pread(self._lock, 4096, 0))
+            text = os.pread(self._lock, 4096, 0)
+            if not text:
+                return "read-only processes or a process that is closing"
+            holder = json.loads(text)
             return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
         except (ValueError, KeyError, TypeError):
             return "another process"

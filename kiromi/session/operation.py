@@ -55,6 +55,8 @@ class Operation:
         self.context = context
         self.before: dict[str, Row | None] = {}
         self.after: dict[str, Row | None] = {}
+        self.removed: dict[str, Row] = {}
+        """What each memory was when the operation removed it."""
         self.new_contents: dict[BlobKey, bytes] = {}
         self.log: list[tuple[str, str | None, str]] = []
         self.keys: dict[tuple[str, str], str | None] = {}
@@ -78,7 +80,7 @@ class Operation:
 
     def last_closed(self, memory_id: str) -> Row | None:
         """Return the version of a memory that an operation of the same commit ended last, or None."""
-        return self.before.get(memory_id) or self._state.last_closed(memory_id)
+        return self.removed.get(memory_id) or self.before.get(memory_id) or self._state.last_closed(memory_id)
 
     def create(self, row: Row, data: bytes) -> None:
         """Make ``row`` a new memory; the caller knows that none of that id is live."""
@@ -99,6 +101,9 @@ class Operation:
 
     def remove(self, memory_id: str) -> None:
         """Make a memory no longer live."""
+        current = self.live(memory_id)
+        if current is not None:
+            self.removed[memory_id] = current
         self._touch(memory_id)
         self.after[memory_id] = None
 

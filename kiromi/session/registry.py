@@ -45,7 +45,8 @@ def acquire(root: Root, tenant: str, *, template: str | None, read_only: bool, d
                 f" durability {'sync' if session.durable else 'relaxed'}): open it the same way",
             )
         shared.handles += 1
-    session.lease.wait_s = wait_s
+        # The handles share the lease: none of them gives up before the time that it was opened with.
+        session.lease.wait_s = max(session.lease.wait_s, wait_s)
     try:
         with session.lease:
             pass

@@ -373,6 +373,7 @@ class Session:
         meta = _present(catalog.meta())
         if self._meta is not None and meta.store_id != self._meta.store_id:
             raise UnsupportedFormat(f"another store was put in place of {self.catalog_path} while this one was open")
+        self._check_tenant(meta)
         if isinstance(self.blobs, ObjectBlobs):
             claim_epoch(self.blobs, catalog, meta)
         places = catalog.recover()
@@ -382,15 +383,17 @@ class Session:
         self.pending.add(places, catalog.content_facts(places))
         self._recover()
 
-    def _load(self, catalog: Catalog) -> None:
-        meta = _present(catalog.meta())
-        # In a folder of its own a catalog goes by the folder's name; a file of any name says itself whose it is.
-        if self.catalog_path.name != CATALOG_NAME and meta.tenant != self.tenant:
+    def _check_tenant(self, meta: Meta) -> None:
+        # In a folder of its own a catalog goes by the folder's name; a file that was named says itself whose it is.
+        if self.root.catalog == self.catalog_path and meta.tenant != self.tenant:
             raise Conflict(
                 f"the catalog {self.catalog_path} is that of tenant {meta.tenant!r}, not {self.tenant!r}",
                 tenant=meta.tenant,
             )
-        self._meta = meta
+
+    def _load(self, catalog: Catalog) -> None:
+        self._meta = _present(catalog.meta())
+        self._check_tenant(self._meta)
         head = catalog.head()
         if self._view is None:
             view = catalog.load_view()

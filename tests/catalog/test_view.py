@@ -55,3 +55,16 @@ def test_every_view_shows_what_was_live_at_its_seq(
         for number in range(62):
             assert old.get(format_id(number)) == expected.get(format_id(number))
         assert list(old.rows(expected)) == list(expected.values())
+
+
+def test_a_memory_that_is_updated_over_and_over_does_not_fill_the_view() -> None:
+    memory_id = format_id(1)
+    row = _row(memory_id, 1)
+    view = View.of(1, to_table([row], ROW_SCHEMA))
+    for seq in range(2, 3 * view_module._DELTA_ROWS):
+        row = _row(memory_id, seq)
+        view = view.advance(
+            Changes(Head(seq, 0, b"", 0), live={memory_id: row}, closed=[(_row(memory_id, seq - 1), seq)])
+        )
+    assert view.get(memory_id) == row
+    assert sum(len(entries) for entries in view._delta.values()) < view_module._DELTA_ROWS

@@ -89,7 +89,7 @@ def test_history_tells_what_each_version_changed(filled: Program) -> None:
     assert filled("history", *key).stable.splitlines() == [
         "VERSION  SEQS    UPDATED               SIZE  PATH" + " " * 55 + "CHANGED",
         f"      3  [7, …)  TIME  17 B  data/user=ana/topic=inbox/{IDS[0]}.2.md  undeleted",
-        f"      2  [5, 6)  TIME  17 B  attic/XX/{IDS[0]}.2.md" + " " * 19 + "content, title, attributes.trip",
+        f"      2  [5, 6)  TIME  17 B  data/user=ana/topic=inbox/{IDS[0]}.2.md  content, title, attributes.trip",
         f"      1  [2, 5)  TIME  10 B  attic/XX/{IDS[0]}.1.md" + " " * 19 + "first",
     ]
     items = filled("history", *key, "--json").document["items"]

@@ -27,6 +27,34 @@ def test_every_version_is_there(store: kiromi.Store) -> None:
     assert all(v.info.created_at == m.created_at for v in versions)
 
 
+def test_a_path_is_where_the_content_lies(store: kiromi.Store) -> None:
+    m = store.append("one", ANA)
+    attic = f"attic/{m.id[-2:]}/{m.id}"
+    store.update(m.id, title="t")
+    at_first = f"data/user=ana/topic=inbox/{m.id}.1.md"
+    assert [v.info.path for v in store.history(m.id)] == [at_first, at_first] == [m.path] * 2
+    moved = store.update(m.id, attributes={"topic": "home"})
+    assert [v.info.path for v in store.history(m.id)] == [f"data/user=ana/topic=home/{m.id}.1.md"] * 3
+    assert store.history(m.id)[-1].info.partition == {"user": "ana", "topic": "inbox"}
+    changed = store.update(m.id, content="two")
+    assert [v.info.path for v in store.history(m.id)] == [changed.path, *[f"{attic}.1.md"] * 3]
+    assert store.delete(m.id).path == f"{attic}.2.md"
+    assert [v.info.path for v in store.history(m.id)] == [f"{attic}.2.md", *[f"{attic}.1.md"] * 3]
+    store.undelete(m.id)
+    assert [v.info.path for v in store.history(m.id)] == [*[changed.path] * 2, *[f"{attic}.1.md"] * 3]
+    assert moved.path != changed.path
+
+
+def test_a_path_does_not_tell_a_scope_where_a_memory_went(store: kiromi.Store) -> None:
+    m = store.append("one", ANA)
+    store.update(m.id, title="t")
+    ana = store.scoped(ANA)
+    assert [v.info.path for v in ana.history(m.id)] == [m.path] * 2
+    moved = store.update(m.id, attributes={"user": "bob"})
+    assert [v.info.path for v in ana.history(m.id)] == [f"attic/{m.id[-2:]}/{m.id}.1.md"] * 2
+    assert [v.info.path for v in store.history(m.id)] == [moved.path] * 3
+
+
 def test_it_survives_reopening(store: kiromi.Store) -> None:
     m = store.append("one", ANA)
     for i in range(5):

@@ -272,3 +272,42 @@ def test_a_catalog_file_belongs_to_one_tenant(root: Path, tmp_path: Path) -> Non
         kiromi.open(root, scheme="user={user}", tenant="other", catalog=catalog)
     with kiromi.open(root, tenant="acme", catalog=catalog) as store:
         assert store.count() == 1
+
+
+@pytest.mark.parametrize("name", ["catalog.duckdb", "other.duckdb"])
+def test_a_catalog_file_of_any_name_keeps_tenants_apart(root: Path, tmp_path: Path, name: str) -> None:
+    catalog = tmp_path / "catalogs" / name
+    with kiromi.open(root, scheme="user={user}", tenant="alice", catalog=catalog) as store:
+        store.append("hers", ANA)
+    with pytest.raises(kiromi.Conflict, match="tenant 'alice'"):
+        kiromi.open(root, tenant="bob", catalog=catalog)
+    with kiromi.open(root, scheme="user={user}", tenant="carol") as store:
+        store.append("hers", ANA)
+    with pytest.raises(kiromi.Conflict, match="tenant 'carol'"):
+        kiromi.open(root, tenant="dave", catalog=root / "carol" / "catalog.duckdb")
+
+
+@pytest.mark.parametrize("sessions", [1, 3])
+def test_a_wrong_root_is_refused_and_does_no_harm(tmp_path: Path, sessions: int) -> None:
+    catalog = tmp_path / "catalogs"
+    good, typo = f"memory://{tmp_path.name}-good", f"memory://{tmp_path.name}-typo"
+    with kiromi.open(good, scheme="user={user}", catalog=catalog) as store:
+        kept = store.append("x", ANA)
+    for _ in range(sessions - 1):
+        kiromi.open(good, catalog=catalog).close()
+    for _ in range(2):
+        with pytest.raises(kiromi.Conflict, match="another root"):
+            kiromi.open(typo, catalog=catalog)
+    with kiromi.open(good, catalog=catalog) as store:
+        assert store.get(kept.id).text == "x"
+
+
+def test_a_wrong_tenant_with_a_catalog_file_does_no_harm(tmp_path: Path) -> None:
+    catalog = tmp_path / "one.duckdb"
+    root = f"memory://{tmp_path.name}"
+    with kiromi.open(root, scheme="user={user}", tenant="acme", catalog=catalog) as store:
+        store.append("x", ANA)
+    with pytest.raises(kiromi.Conflict, match="tenant 'acme'"):
+        kiromi.open(root, tenant="other", catalog=catalog)
+    with kiromi.open(root, tenant="acme", catalog=catalog) as store:
+        assert store.count() == 1

@@ -107,10 +107,25 @@ def test_memories_and_history_say_what_the_library_says(lived: kiromi.Store) -> 
 def test_paths_are_where_the_blobs_lie(lived: kiromi.Store, root: Path) -> None:
     shown = {path for (path,) in rows(lived, "SELECT path FROM memories")}
     assert shown == {f"data/{path}" for path in data_files(root)}
-    attic = {
-        path for (path,) in rows(lived, "SELECT path FROM history WHERE (id, n) NOT IN (SELECT id, n FROM memories)")
-    }
-    assert attic == {f"attic/{path}" for path in attic_files(root)}
+    former = {path for (path,) in rows(lived, "SELECT path FROM history")}
+    attic = {f"attic/{path}" for path in attic_files(root)}
+    assert attic < former <= attic | shown
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, "shard={user:bucket(1)}/topic={topic}"])
+def test_a_former_path_is_the_live_one_within_the_scope(tmp_path: Path, scheme: str) -> None:
+    with kiromi.open(tmp_path / "other", scheme=scheme) as store:
+        stays = store.append("one", {"user": "ana", "topic": "a"})
+        stays = store.update(stays.id, attributes={"topic": "b"})
+        goes = store.append("two", {"user": "ana", "topic": "a"})
+        gone = store.update(goes.id, attributes={"user": "bob", "topic": "bob's"})
+        ana = store.scoped({"user": "ana"})
+        query = "SELECT h.path FROM history h LEFT JOIN memories m USING (id) ORDER BY h.id"
+        assert rows(store, query) == [(stays.path,), (gone.path,)]
+        assert rows(ana, query) == [(stays.path,), (f"attic/{goes.id[-2:]}/{goes.id}.1.md",)]
+        assert rows(ana, "SELECT path FROM history ORDER BY id") == rows(ana, query)
+        for memory_id, path in rows(ana, "SELECT id, path FROM history"):
+            assert ana.history(memory_id)[-1].info.path == path
 
 
 def test_attributes_can_be_read_as_json(lived: kiromi.Store) -> None:

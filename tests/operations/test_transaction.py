@@ -309,3 +309,26 @@ def test_undelete_of_what_the_transaction_deleted(store: kiromi.Store) -> None:
     assert store.get(key="k").text == "x"
     assert [version.info.version for version in store.history(kept.id)] == [2, 1]
     assert store.verify(read_data=True).is_clean
+
+
+def test_undelete_brings_back_what_the_transaction_wrote_before_it_deleted(store: kiromi.Store) -> None:
+    m = store.append("v1", ANA)
+    with store.transaction() as tx:
+        tx.update(m.id, content="v2")
+        tx.delete(m.id)
+        tx.undelete(m.id)
+    assert store.get(m.id).text == "v2"
+    assert store.verify(read_data=True).is_clean
+
+
+def test_what_a_transaction_made_and_deleted_can_be_deleted_again_or_brought_back(store: kiromi.Store) -> None:
+    with store.transaction() as tx:
+        gone = tx.append("gone", ANA)
+        tx.delete(gone.id)
+        tx.delete(gone.id)
+        back = tx.append("back", ANA)
+        tx.delete(back.id)
+        tx.undelete(back.id)
+    assert not store.exists(gone.id)
+    assert store.get(back.id).text == "back"
+    assert store.verify(read_data=True).is_clean

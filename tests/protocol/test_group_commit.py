@@ -1,6 +1,7 @@
 """Operations of several threads in one commit: each sees what those before it did, and no content is lost."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 import kiromi
 from kiromi import AlreadyExists, Store
+from kiromi.session.commit import run
+from kiromi.session.operation import Operation
 from tests.protocol.expected import IDS, SCHEME
 
 X, Y = IDS[:2]
@@ -112,3 +115,30 @@ def test_one_that_fails_leaves_no_trace_in_the_commit_of_the_others(store: Store
     assert [type(result).__name__ for result in results] == ["Memory", "AlreadyExists", "Memory"]
     assert [(entry.seq, entry.op) for entry in store.audit()] == [(1, "append"), (2, "append")]
     assert store.audit_verify().problems == ()
+
+
+def test_an_interruption_is_for_the_thread_that_it_reached(store: Store) -> None:
+    session = store._base.session
+    context = store._base.context
+    told: list[BaseException] = []
+
+    def interrupted(_: Operation) -> None:
+        raise KeyboardInterrupt
+
+    def work(plan: Callable[[Operation], object]) -> None:
+        try:
+            with session.lease:
+                run(session, context, plan)
+        except BaseException as error:  # noqa: BLE001 - what each thread is told is what this is about
+            told.append(error)
+
+    with session.writer:  # both queue up behind this
+        threads = [threading.Thread(target=work, args=(plan,)) for plan in (lambda _: None, interrupted)]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 10
+        while len(session.turns._queue) < 2 and time.monotonic() < deadline:
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert sorted(type(error).__name__ for error in told) == ["KeyboardInterrupt", "StorageError"]

@@ -303,3 +303,30 @@ def test_another_process_has_its_turn_between_the_batches_of_a_bulk_append(root:
             store.append("in between", {"topic": "b"})
         bulk.say("go on")
         assert bulk.hear() == "16"
+
+
+def test_a_hand_over_does_not_keep_a_call_from_the_call_that_it_waits_for(root: Path) -> None:
+    asker = """
+        try:
+            kiromi.open(root, wait=WAIT)
+            say("had its turn")
+        except kiromi.StoreLocked:
+            say("gave up")
+    """
+    with kiromi.open(root, scheme=SCHEME) as store:
+        memory = store.append("x", {"topic": "a"})
+        with store.transaction() as tx:
+            tx.append("y", {"topic": "a"})
+            for wait in ("0.5", "30"):
+                with python(asker.replace("WAIT", wait), root) as other:
+                    texts: list[str] = []
+                    deadline = time.monotonic() + 10
+                    while not store._base.session.lease._is_giving and time.monotonic() < deadline:
+                        time.sleep(0.005)
+                    reader = threading.Thread(target=lambda found=texts: found.append(store.get(memory.id).text))
+                    reader.start()
+                    reader.join(20)
+                    assert texts == ["x"]
+                    if wait == "0.5":
+                        assert other.hear() == "gave up"
+        assert store.count() == 2
