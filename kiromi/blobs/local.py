@@ -59,6 +59,8 @@ class LocalBlobs(Blobs):
         unsettled = []
         vacated: set[str] = set()
         for settlement in settlements:
+            if self._settle_staged(settlement):
+                continue
             try:
                 self._settle_one(settlement, vacated)
             except OSError as error:
@@ -157,6 +159,22 @@ class LocalBlobs(Blobs):
         except OSError as error:
             raise _storage_error("look at", error) from error
         return None if stat.S_ISDIR(found.st_mode) else found.st_size
+
+    def _settle_staged(self, settlement: Settlement) -> bool:
+        """Settle what was staged and lies nowhere else, at the least cost; return False to have it done with care."""
+        goal, places = settlement.goal, settlement.places
+        if goal is None or len(places) != 1 or not places[0].startswith("staging/"):
+            return False
+        folder = goal.rpartition("/")[0]
+        if folder not in self._known_folders:
+            return False
+        try:
+            os.rename(self._prefix + places[0], self._prefix + goal)
+        except OSError:
+            return False
+        self._note_unsynced("staging")
+        self._note_unsynced(folder)
+        return True
 
     def _settle_one(self, settlement: Settlement, vacated: set[str]) -> None:
         goal = settlement.goal

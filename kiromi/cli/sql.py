@@ -1,6 +1,6 @@
 """``sql``: ask the catalog a question."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,6 +8,9 @@ from kiromi.cli import shown
 from kiromi.cli.command import command
 from kiromi.cli.invocation import Invocation
 from kiromi.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PANEL = "Look around"
 commands = typer.Typer()
@@ -32,7 +35,7 @@ def sql(
     """
     with cli.open(read_only=True) as store:
         found = store.sql(query)
-    rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
+    rows = zip(*map(_values, found.columns), strict=True)
     if cli.is_json:
         if len(set(found.column_names)) < len(found.column_names):
             raise InvalidInput(f"two columns have one name: {', '.join(found.column_names)}; rename one with AS")
@@ -41,3 +44,30 @@ def sql(
     is_number = [str(kind).startswith(("int", "uint", "float", "double", "decimal")) for kind in found.schema.types]
     right = [i for i, is_right in enumerate(is_number) if is_right]
     cli.table(found.column_names, [tuple(map(shown.cell, row)) for row in rows], right)
+
+
+def _values(column: "pa.ChunkedArray") -> list[Any]:
+    """Return the values of a column; those that Python has no type for, such as an infinite date, as DuckDB's text."""
+    values: list[Any] = []
+    try:
+        values = column.to_pylist()
+    except (OverflowError, ValueError):
+        texts = _texts(column)
+    else:
+        return values
+    for scalar, text in zip(column, texts, strict=True):
+        try:
+            values.append(scalar.as_py())
+        except (OverflowError, ValueError):
+            values.append(text)
+    return values
+
+
+def _texts(column: "pa.ChunkedArray") -> list[str | None]:
+    import duckdb
+    import pyarrow as pa
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        rows = connection.from_arrow(pa.table({"value": column})).project("value::VARCHAR").fetchall()
+    return [text for (text,) in rows]

@@ -10,7 +10,7 @@ from kiromi.errors import AlreadyExists, InvalidInput, MemoryNotFound
 from kiromi.ids import check_id
 from kiromi.model import DeleteReport, MemoryInfo
 from kiromi.operations.caller import Caller
-from kiromi.operations.drafting import check_version
+from kiromi.operations.drafting import check_expected, check_version
 from kiromi.operations.get import last_version, missing
 from kiromi.operations.present import info_of
 from kiromi.operations.select import Selection
@@ -38,6 +38,7 @@ def plan_delete(caller: Caller, operation: Operation, memory_id: str, expected_v
         MemoryNotFound: no memory of that id was ever in the caller's scope.
         VersionConflict: ``expected_version`` is not its version.
     """
+    check_expected(expected_version)
     row = operation.live(check_id(memory_id))
     if row is None or not caller.sees(row):
         before = operation.removed.get(memory_id)

@@ -68,10 +68,13 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 def test_an_older_format_is_upgraded_after_a_copy(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     following = Migration(len(known_migrations()) + 1, "more", "ALTER TABLE meta ADD COLUMN more INTEGER DEFAULT 7")
     monkeypatch.setattr(database, "known_migrations", lambda: (*known_migrations(), following))
+    copy = catalog.with_name(f"catalog.duckdb.before-{following.number:04}")
+    partial = copy.with_name(f"{copy.name}.partial")
+    partial.write_bytes(b"of an upgrade that was interrupted")
     with kiromi.open(catalog.parent.parent) as store:
         assert store.get(key="k").text == "kept"
         assert store.audit_verify().is_clean
-    copy = catalog.with_name(f"catalog.duckdb.before-{following.number:04}")
+    assert not partial.exists()
     with duckdb.connect(str(copy), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM memories").fetchall() == [(1,)]
         assert len(connection.execute("SELECT * FROM meta").description or ()) == 13
@@ -80,6 +83,34 @@ def test_an_older_format_is_upgraded_after_a_copy(catalog: Path, monkeypatch: py
     monkeypatch.undo()
     with pytest.raises(kiromi.UnsupportedFormat):
         kiromi.open(catalog.parent.parent)
+
+
+def test_an_interrupted_copy_is_never_taken_for_the_copy(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    following = Migration(len(known_migrations()) + 1, "more", "ALTER TABLE meta ADD COLUMN more INTEGER")
+    monkeypatch.setattr(database, "known_migrations", lambda: (*known_migrations(), following))
+    copy = catalog.with_name(f"catalog.duckdb.before-{following.number:04}")
+
+    def fail(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", fail)
+        with pytest.raises((OSError, kiromi.StorageError)):
+            kiromi.open(catalog.parent.parent)
+    assert not copy.exists()
+    before = _digest(catalog)
+    kiromi.open(catalog.parent.parent).close()
+    assert _digest(copy) == before
+
+
+def test_a_copy_that_is_there_is_kept(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    following = Migration(len(known_migrations()) + 1, "more", "ALTER TABLE meta ADD COLUMN more INTEGER")
+    monkeypatch.setattr(database, "known_migrations", lambda: (*known_migrations(), following))
+    copy = catalog.with_name(f"catalog.duckdb.before-{following.number:04}")
+    copy.write_bytes(b"the first copy")
+    kiromi.open(catalog.parent.parent).close()
+    assert copy.read_bytes() == b"the first copy"
 
 
 def test_an_older_format_is_not_upgraded_by_reading(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,3 +118,25 @@ def test_sql_as_a_table_and_as_json(filled: Program) -> None:
     assert filled("sql", "SELECT id FROM memories WHERE false").text == "id\n"
     assert "AS" in filled("sql", "SELECT kind AS a, id AS a FROM memories", "--json", code=2).error["message"]
     assert filled("sql", "DROP TABLE memories", "--json", code=2).error["kind"] == "invalid_input"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("date 'infinity'", "infinity"),
+        ("date '-infinity'", "-infinity"),
+        ("date '10000-01-01'", "10000-01-01"),
+        ("date '0044-03-15 (BC)'", "0044-03-15 (BC)"),
+        ("timestamp 'infinity'", "infinity"),
+        ("timestamptz '10000-01-01 00:00:00+00'", "10000-01-01 00:00:00+00"),
+        ("[date 'infinity']", "[infinity]"),
+    ],
+)
+def test_sql_shows_times_that_python_does_not_know(filled: Program, value: str, shown: str) -> None:
+    assert filled("sql", f"SELECT {value} AS a", "--quiet").text == f"{shown}\n"
+    assert filled("sql", f"SELECT {value} AS a", "--json").document["items"] == [{"a": shown}]
+
+
+def test_sql_shows_other_values_of_such_a_column_as_ever(filled: Program) -> None:
+    query = "SELECT unnest([date '2026-01-31', NULL, date 'infinity']) AS a"
+    assert [item["a"] for item in filled("sql", query, "--json").document["items"]] == ["2026-01-31", None, "infinity"]

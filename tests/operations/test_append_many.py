@@ -157,7 +157,7 @@ def test_records_are_an_iterable_of_records(store: kiromi.Store, wrong: Any) -> 
         store.append_many(wrong)
 
 
-@pytest.mark.parametrize("size", [0, -1, 1.5, "10"])
+@pytest.mark.parametrize("size", [0, -1, 1.5, "10", True])
 def test_batch_size_is_a_positive_number(store: kiromi.Store, size: Any) -> None:
     with pytest.raises(kiromi.InvalidInput, match="batch_size"):
         store.append_many(records(1), batch_size=size)
@@ -244,3 +244,32 @@ def test_memory_does_not_grow_with_the_contents(tmp_path: Path) -> None:
 @pytest.mark.torture
 def test_memory_does_not_grow_with_many_more_contents(tmp_path: Path) -> None:
     _assert_bounded(tmp_path, 20_000, 60_000, 4_096)
+
+
+@pytest.mark.parametrize("as_reader", [False, True], ids=["table", "reader"])
+def test_one_large_arrow_batch_becomes_python_bit_by_bit(store: kiromi.Store, as_reader: bool) -> None:
+    count = 60_000
+    table = pa.table(
+        {
+            "content": pa.array([f"memory {i}" for i in range(count)]),
+            "partition": pa.array([{"user": "ana"}] * count),
+            "tags": pa.array([[f"t{i % 50}" for i in range(20)]] * count),
+        }
+    )
+    assert table.column("content").num_chunks == 1
+
+    class Enough(Exception):
+        pass
+
+    def stop(report: kiromi.BatchReport) -> None:
+        raise Enough
+
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Enough):
+            store.append_many(table.to_reader() if as_reader else table, on_batch=stop)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 << 20, f"{peak:,} bytes"  # all of it as Python objects: over 100 MB

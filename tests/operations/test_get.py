@@ -113,3 +113,9 @@ def test_what_comes_back_is_frozen(store: kiromi.Store) -> None:
     info = m.info()
     assert type(info) is kiromi.MemoryInfo
     assert info == store.list().items[0]
+
+
+@pytest.mark.parametrize("ids", [None, 5, NOBODY, b"x"], ids=repr)
+def test_get_many_takes_an_iterable_of_ids(store: kiromi.Store, ids: Any) -> None:
+    with pytest.raises(kiromi.InvalidInput, match="is not an iterable of ids"):
+        store.get_many(ids)

@@ -51,6 +51,10 @@ def test_another_scheme_is_refused(root: Path) -> None:
         ({"wait": -1}, "wait"),
         ({"wait": float("nan")}, "wait"),
         ({"wait": "10"}, "wait"),
+        ({"catalog": 5}, "catalog=5 is not a local path"),
+        ({"catalog": "a\0b"}, "catalog="),
+        ({"storage_options": 5}, "storage_options=5 is not a mapping"),
+        ({"storage_options": {5: 1}}, "storage_options="),
     ],
     ids=repr,
 )
@@ -311,3 +315,9 @@ def test_a_wrong_tenant_with_a_catalog_file_does_no_harm(tmp_path: Path) -> None
         kiromi.open(root, tenant="other", catalog=catalog)
     with kiromi.open(root, tenant="acme", catalog=catalog) as store:
         assert store.count() == 1
+
+
+@pytest.mark.parametrize("wrong", [5, None, "", "a\0b", "\ud800", b"a"], ids=repr)
+def test_a_root_that_is_no_path_is_refused(wrong: Any) -> None:
+    with pytest.raises(kiromi.InvalidInput, match=r"^root=.* is not a path or URL; accepted: "):
+        kiromi.open(wrong, scheme="user={user}")

@@ -345,3 +345,25 @@ def test_no_media_type_leaves_it(store: kiromi.Store) -> None:
     m = store.append("x", {"user": "ana"}, media_type="text/plain")
     assert store.update(m.id, media_type=None).version == 1
     assert store.update(m.id, content="y", media_type=None).media_type == "text/plain"
+
+
+@pytest.mark.parametrize("wrong", [5, None, "\ud800", "x"], ids=repr)
+def test_an_id_is_a_ulid(store: kiromi.Store, wrong: Any) -> None:
+    with pytest.raises(kiromi.InvalidInput, match="upper-case ULID"):
+        store.update(wrong, title="t")
+    with store.transaction() as tx:
+        with pytest.raises(kiromi.InvalidInput, match="upper-case ULID"):
+            tx.get(wrong)
+        with pytest.raises(kiromi.InvalidInput, match="upper-case ULID"):
+            tx.update(wrong, title="t")
+
+
+@pytest.mark.parametrize("wrong", ["1", 1.0, True], ids=repr)
+def test_an_expected_version_is_a_whole_number(store: kiromi.Store, wrong: Any) -> None:
+    m = store.append("one", ANA, title="t")
+    for title in ("t", "other"):
+        with pytest.raises(kiromi.InvalidInput, match=f"expected_version={wrong!r} is not a whole number"):
+            store.update(m.id, expected_version=wrong, title=title)
+    with pytest.raises(kiromi.InvalidInput, match=f"expected_version={wrong!r} is not a whole number"):
+        store.delete(m.id, expected_version=wrong)
+    assert store.get(m.id).version == 1

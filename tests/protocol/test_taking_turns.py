@@ -330,3 +330,34 @@ def test_a_hand_over_does_not_keep_a_call_from_the_call_that_it_waits_for(root: 
                     if wait == "0.5":
                         assert other.hear() == "gave up"
         assert store.count() == 2
+
+
+def test_a_lock_that_readers_hold_is_not_said_to_be_the_last_writers(root: Path) -> None:
+    kiromi.open(root, scheme=SCHEME).close()
+    path = root / "default" / "lock"
+    assert path.read_bytes() == b""
+    reader, writer = StoreLock(path, shared=True), StoreLock(path, shared=False)
+    reader.acquire(5)
+    with pytest.raises(StoreLocked, match="in use by read-only processes or a process that is closing and"):
+        writer.acquire(0)
+    reader.close()
+    writer.acquire(5)
+    reader = StoreLock(path, shared=True)
+    with pytest.raises(StoreLocked, match=f"in use by process {os.getpid()} on "):
+        reader.acquire(0)
+    reader.close()
+    writer.close()
+    assert path.read_bytes() == b""
+
+
+def test_a_later_handle_does_not_shorten_the_wait_of_an_earlier_one(root: Path) -> None:
+    with (
+        kiromi.open(root, scheme=SCHEME, wait=60) as patient,
+        kiromi.open(root, wait=0),
+        python(HOLD, root) as holder,
+    ):
+        assert holder.hear() == "busy"
+        release = threading.Timer(0.3, holder.say)
+        release.start()
+        assert patient.count() == 1
+        release.join()
