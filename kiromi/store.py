@@ -430,7 +430,7 @@ class Store:
         prune: bool = False,
         on_error: Literal["abort", "skip"] = "abort",
         dry_run: bool = False,
-        batch_size: int = _append.DEFAULT_BATCH,
+        batch_size: int = 1_000,
         types: Mapping[str, str] | None = None,
         on_batch: Callable[[BatchReport], None] | None = None,
         on_progress: Callable[[int, int | None], None] | None = None,

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
@@ -21,7 +22,10 @@ from kiromi.session.operation import Operation
 
 E = TypeVar("E", InvalidInput, AlreadyExists)
 
-DEFAULT_BATCH = 1_000
+DEFAULT_BATCH = 4_000
+"""Memories per batch: a batch costs some milliseconds whatever its size, which this many make small."""
+_SLICE = 1_000
+"""Rows of Arrow data that are turned into Python at once."""
 _COLLECT_EVERY = 50_000
 MAX_BATCH_BYTES = 64 << 20
 """A batch ends early when its contents reach this size: they are held in memory until they are durable."""
@@ -100,14 +104,17 @@ def append_many(
     appended = 0
     first = 0
 
-    def commit(batch: list[Draft]) -> tuple[int, tuple[str, ...]]:
+    def commit(batch: list[Draft], is_planned: threading.Event) -> tuple[int, tuple[str, ...]]:
         nonlocal first  # one batch is committed at a time
-        with caller.session.lease:  # for a batch and not for all: another process may have its turn in between
-            result = append_batch(caller, batch, first)
+        try:
+            with caller.session.lease:  # for a batch and not for all: another process may have its turn in between
+                result = _append_batch(caller, batch, first, is_planned)
+        finally:
+            is_planned.set()
         first += len(batch)
         return result
 
-    for report in commit_batches(batches(drafts, batch_size), commit):
+    for report in _commit_batches(batches(drafts, batch_size), commit):
         appended += len(report.ids)
         done = [*done[:1], report]
         if on_batch is not None:
@@ -117,13 +124,15 @@ def append_many(
     )
 
 
-def commit_batches(
-    batches: Iterable[list[Draft]], commit: Callable[[list[Draft]], tuple[int, tuple[str, ...]]]
+def _commit_batches(
+    batches: Iterable[list[Draft]], commit: Callable[[list[Draft], threading.Event], tuple[int, tuple[str, ...]]]
 ) -> Iterator[BatchReport]:
-    """Commit batches one after the other, and read the next while one is being committed.
+    """Commit batches one after the other, and read the next while one is being written.
 
-    The records are read in the caller's thread, the commits run in another. If reading fails or is interrupted, the
-    batch that is under way is finished and reported first.
+    The records are read in the caller's thread, the commits run in another. Reading begins when the batch before is
+    planned: from then on its commit mostly waits for files and DuckDB, and two threads that both compute would only
+    take the interpreter from each other. If reading fails or is interrupted, the batch that is under way is finished
+    and reported first.
     """
     number = 0
     under_way: Future[tuple[int, tuple[str, ...]]] | None = None
@@ -140,15 +149,23 @@ def commit_batches(
             if batch is None:
                 break
             number += 1
-            under_way = committer.submit(commit, batch)
+            is_planned = threading.Event()
+            under_way = committer.submit(commit, batch, is_planned)
+            is_planned.wait()
     if failure is not None:
         raise failure
 
 
-def append_batch(caller: Caller, drafts: list[Draft], first: int | None = None) -> tuple[int, tuple[str, ...]]:
+def _append_batch(
+    caller: Caller, drafts: list[Draft], first: int, is_planned: threading.Event
+) -> tuple[int, tuple[str, ...]]:
     """Store drafts as one operation, all or none; return its seq and the ids.
 
-    ``first`` is the position of the first draft among the caller's records, for messages.
+    Args:
+        caller: who appends.
+        drafts: what.
+        first: the position of the first draft among the caller's records, for messages.
+        is_planned: set when all that is left is to write.
     """
 
     def plan(operation: Operation) -> tuple[int, tuple[str, ...]]:
@@ -160,7 +177,8 @@ def append_batch(caller: Caller, drafts: list[Draft], first: int | None = None) 
             try:
                 create(caller, operation, draft, memory_id)
             except InvalidInput as error:
-                raise _at(error, None if first is None else first + i) from error
+                raise _at(error, first + i) from error
+        is_planned.set()
         return operation.seq, ids
 
     return run(caller.session, caller.context, plan)
@@ -204,8 +222,8 @@ def _rows(records: Iterable[Mapping[str, Any]] | pa.Table | pa.RecordBatchReader
     if isinstance(records, pa.RecordBatchReader):
         for batch in records:
             # In slices: one batch may hold everything, and as Python objects it is many times as large.
-            for start in range(0, batch.num_rows, DEFAULT_BATCH):
-                yield from batch.slice(start, DEFAULT_BATCH).to_pylist()
+            for start in range(0, batch.num_rows, _SLICE):
+                yield from batch.slice(start, _SLICE).to_pylist()
         return
     if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
         raise InvalidInput(

@@ -26,7 +26,7 @@ def measure_limits(folder: Path, sizes: Sizes) -> Result:
             scans += raw.scan_vectors(sizes.scanned, DIMENSION, QUERIES)
     return Result(
         (
-            Series("1 KiB files, syncfs every 1,000", "/s", rates(sizes.bulk, files)),
+            Series(f"1 KiB files, syncfs every {raw.BATCH:,}", "/s", rates(sizes.bulk, files)),
             Series("fsynced 1 KiB file", "ms", milliseconds(synced)),
             Series("DuckDB insert and commit", "ms", milliseconds(commits)),
             Series("os.rename", "/s", rates(sizes.bulk, renames)),

@@ -16,8 +16,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-BATCH = 1_000
-"""Files for each ``syncfs``, and memories for each batch of ``append_many``."""
+from kiromi.operations.append import DEFAULT_BATCH
+
+BATCH = DEFAULT_BATCH
+"""Files for each ``syncfs``, as many as ``append_many`` puts into a batch unless told otherwise."""
 
 
 def sync(folder: Path) -> None:

@@ -37,7 +37,7 @@ def measure_append_many(folder: Path, sizes: Sizes) -> Result:
     share = Series("append_many / bare files", "x", ratios(bare, ours))
     return Result(
         (
-            Series("bare files, syncfs every 1,000", "/s", rates(sizes.bulk, bare)),
+            Series(f"bare files, syncfs every {raw.BATCH:,}", "/s", rates(sizes.bulk, bare)),
             Series("append_many, durable", "/s", rates(sizes.bulk, ours)),
         ),
         (Check(share, Bound.AT_LEAST, SPEED_OF_BARE_FILES),),
