@@ -1,0 +1,1 @@
+"""Derived indices: vectors and text; each knows what it has absorbed and can be thrown away."""
