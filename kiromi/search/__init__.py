@@ -1,0 +1,1 @@
+"""Ranking: how lists of candidates become one ordered list of hits."""
