@@ -31,6 +31,18 @@ Each class has a stable, machine-readable ``kind``; the facts named in a message
 from typing import Any, ClassVar
 
 
+class KiromiWarning(UserWarning):
+    """Base of all warnings that kiromi gives: the call did what it says, but somebody should know."""
+
+
+class EmbedderWarning(KiromiWarning):
+    """The embedder failed: what was stored is found by text only until ``reindex`` has made its vectors."""
+
+
+class IndexWarning(KiromiWarning):
+    """A derived index was missing a file or damaged, and is built anew from the catalog and the blobs."""
+
+
 class KiromiError(Exception):
     """Base of all errors raised by kiromi.
 

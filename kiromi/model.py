@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from kiromi.errors import InvalidInput
 
@@ -51,6 +51,8 @@ class Draft:
     created_at: datetime | None = None
     """When it was first stored; None means now. Imports give it to keep the original's."""
     updated_at: datetime | None = None
+    vector: Any = field(default=None, compare=False)
+    """The caller's own vector of the content: a NumPy array of 32-bit floats; None lets the store's model make it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,10 @@ class MemoryInfo:
     updated_at: datetime
     run_id: str | None
     """The agent run that made this version, from ``store.context``."""
+    superseded_by: str | None
+    """The id of the memory that replaced this one; searches leave such a memory out unless asked."""
+    superseded_at: datetime | None
+    """From when on it is superseded."""
     media_type: str
     size: int
     """Length of the content in bytes."""
@@ -122,6 +128,73 @@ class Memory(MemoryInfo):
         return MemoryInfo(**{f.name: getattr(self, f.name) for f in fields(MemoryInfo)})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit(Memory):
+    """A memory that a search found."""
+
+    score: float
+    """What the hits are ordered by: the similarity (vector), BM25 (text), or the fused score (hybrid), after the
+    profile and the reranker. Scores of different modes or queries do not compare."""
+    span: tuple[int, int] | None
+    """Where in ``text`` the match lies, in characters: the passage whose vector is nearest, else the snippet's place;
+    None for content that is no text."""
+    snippet: str | None
+    """A part of ``text`` around what the query's words matched; None if they matched nothing in it."""
+    highlights: tuple[tuple[int, int], ...]
+    """What the words matched, as spans of ``snippet``."""
+    explanation: Mapping[str, Any] | None
+    """Every component of ``score``, if it was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """An embedding model whose vectors the store holds."""
+
+    number: int
+    name: str
+    """The embedder's id."""
+    dimension: int
+    metric: str
+    fingerprint: str
+    """SHA-256 of all that vectors depend on, in lower-case hex."""
+    is_active: bool
+    """Whether it is the one that is searched."""
+    is_caller: bool
+    """Whether its vectors are given by the caller."""
+    vectors: int
+    """Passages of live memories with a vector."""
+    pending: int
+    """Live memories whose vectors are still to be made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReindexReport:
+    """What ``reindex`` did."""
+
+    embedded: int
+    """Memories whose vectors were pending and are made now."""
+    pending: int
+    """Memories whose vectors could not be made."""
+    passages: int
+    """Vectors in the index."""
+    documents: int
+    """Memories in the text index."""
+    has_graph: bool
+    """Whether large scopes are searched with HNSW now."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReembedReport:
+    """What ``reembed`` did."""
+
+    model: ModelInfo
+    """The model that is searched from now on."""
+    embedded: int
+    """Memories whose vectors were made by this call; a resumed one goes on where the one before ended."""
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One interval of a memory's history: what it was in ``[begin_seq, end_seq)``."""
@@ -130,6 +203,58 @@ class Version:
     begin_seq: int
     end_seq: int | None
     """None while it is the live version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supersession:
+    """What was said about a memory that another replaced; such events stay when it is taken back."""
+
+    seq: int
+    """The operation that said it."""
+    loser: str
+    """The id of the memory that was replaced."""
+    winner: str | None
+    """The id of the one that replaced it; None: it was taken back."""
+    at: datetime
+    """From when on: when it was replaced, or when that was taken back."""
+    actor: str
+    reason: str | None
+    """From ``store.context``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A directed relation between two ends, at least one of which is a memory or a partition of the store."""
+
+    src: str
+    """Where it begins: ``kiromi://memory/<id>``, ``kiromi://partition/<path>``, or a foreign URI."""
+    dst: str
+    """Where it leads."""
+    kind: str
+    """explicit, supersedes, contradicts, derived, part_of, related, or any short text. It means nothing to the store:
+    a link of kind ``supersedes`` hides nothing, as ``Store.supersede`` does."""
+    weight: float | None
+    """Any finite number; neighbours come heaviest first."""
+    note: str | None
+    valid_from: datetime | None
+    valid_until: datetime | None
+    seq: int
+    """The operation that made it what it is."""
+    actor: str
+    """Who made it so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A memory that links lead to from a start."""
+
+    info: MemoryInfo
+    depth: int
+    """How many links away it is, from 1; there is no shorter way."""
+    direction: Literal["out", "in"]
+    """Whether the last link of ``path`` leads to it, or comes from it."""
+    path: tuple[Link, ...]
+    """A way from the start to it, ``depth`` links long."""
 
 
 @dataclass(frozen=True, slots=True)

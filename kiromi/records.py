@@ -42,6 +42,7 @@ _BINARY = "application/octet-stream"
 _NAME = r"[A-Za-z0-9!#$&^_.+-]{1,127}"  # RFC 6838, section 4.2
 _MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}( *;[\x20-\x7e]{{1,200}})?")
 
+_LONGEST = 1e18  # as kiromi.embed.base has it, which takes long to import
 _SET_BY_PARTITION = ("kind", "key", "event_at")
 _NOT_IN_PARTITION = ("id", "created_at")
 _BUILT_INS = frozenset(_SET_BY_PARTITION + _NOT_IN_PARTITION)
@@ -76,6 +77,39 @@ def _distinct_tags(value: object) -> tuple[str, ...]:
             raise ValueError
         tag.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
     return tuple(dict.fromkeys(value))
+
+
+def check_vector(value: object, what: str = "vector") -> Any:
+    """Return a vector as a one-dimensional array of 32-bit floats; ``what`` names it in the message.
+
+    Raises:
+        InvalidInput: it is no such thing.
+    """
+    try:
+        found = _as_vector(value)
+    except ValueError:
+        found = None
+    if found is None:
+        raise InvalidInput(f"{what}={_shown(value)}: expected {_ACCEPTED['vector']}")
+    return found
+
+
+def _as_vector(value: object) -> Any:
+    """Return a vector as 32-bit floats, None for None."""
+    if value is None:
+        return None
+    import numpy as np  # only whoever gives vectors waits for it
+
+    if not isinstance(value, (np.ndarray, Sequence)) or isinstance(value, (str, bytes)):
+        raise ValueError
+    found = np.asarray(value)
+    if found.ndim != 1 or not found.size or found.dtype.kind not in "fiu":
+        raise ValueError
+    with np.errstate(over="ignore"):
+        vector = found.astype(np.float32)
+    if not np.linalg.norm(vector.astype(np.float64)) <= _LONGEST:  # not if one number is NaN
+        raise ValueError
+    return vector
 
 
 def _check_mapping(value: object) -> Mapping[str, Any] | None:
@@ -113,6 +147,7 @@ class _Record(TypedDict, total=False):
     expires_at: _Moment | None
     created_at: _Moment | None
     updated_at: _Moment | None
+    vector: Annotated[Any, PlainValidator(_as_vector)]
 
 
 _validate = TypeAdapter(_Record).validator.validate_python
@@ -132,6 +167,7 @@ _ACCEPTED = {
     "language": f"a BCP 47 language tag, {_SHORT_TEXT}",
     "importance": "a number from 0 to 1",
     "confidence": "a number from 0 to 1",
+    "vector": "a list or one-dimensional array of finite numbers, its Euclidean length at most 1e18",
 } | dict.fromkeys(TIME_FIELDS, "a timezone-aware datetime, in UTC within the years 1 to 9999")
 FIELDS = tuple(_ACCEPTED)
 """The names that a record may have."""
@@ -149,6 +185,7 @@ def parse_record(record: Mapping[str, Any], *, default_kind: str = "episodic", p
       characters), ``title`` (at most 10,000 characters), ``tags`` (non-empty texts; repeated ones are dropped).
     * ``importance``, ``confidence``: 0 to 1.
     * ``event_at``, ``valid_from`` < ``valid_until``, ``expires_at``, ``created_at``, ``updated_at``: aware datetimes.
+    * ``vector``: the caller's own vector of the content, finite numbers.
 
     Args:
         record: the fields by name.

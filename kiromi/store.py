@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 
+from kiromi.embed.base import Embedder
 from kiromi.errors import InvalidInput
 from kiromi.ids import check_id
 from kiromi.model import (
@@ -23,12 +25,19 @@ from kiromi.model import (
     DeleteReport,
     Draft,
     ExportReport,
+    Hit,
     ImportReport,
+    Link,
     Memory,
     MemoryInfo,
+    ModelInfo,
+    Neighbour,
     Page,
     PartitionInfo,
+    ReembedReport,
+    ReindexReport,
     StoreStats,
+    Supersession,
     VerifyReport,
     Version,
 )
@@ -36,15 +45,24 @@ from kiromi.operations import append as _append
 from kiromi.operations import delete as _delete
 from kiromi.operations import get as _get
 from kiromi.operations import history as _history
+from kiromi.operations import links as _links
 from kiromi.operations import listing as _listing
+from kiromi.operations import models as _models
+from kiromi.operations import neighbours as _neighbours
 from kiromi.operations import partitions as _partitions
+from kiromi.operations import reembed as _reembed
+from kiromi.operations import reindex as _reindex
+from kiromi.operations import search as _search
 from kiromi.operations import sql as _sql
 from kiromi.operations import stats as _stats
+from kiromi.operations import supersession as _supersession
 from kiromi.operations import update as _update
 from kiromi.operations import verify as _verify
 from kiromi.operations.caller import Caller, Guard, check_text
 from kiromi.operations.opening import Durability, check_actor, open_caller
 from kiromi.operations.present import info_of
+from kiromi.search.ranking import Profile
+from kiromi.search.rerank import Reranker
 from kiromi.session.commit import transaction as _transaction
 from kiromi.session.operation import Context, Operation
 from kiromi.session.registry import release
@@ -67,6 +85,7 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
     wait: float = DEFAULT_WAIT_S,
     durability: Durability = "sync",
     guards: Sequence[Guard] = (),
+    embedder: Embedder | str | None = None,
 ) -> "Store":
     """Open a store, or create it when a scheme is given and there is none.
 
@@ -86,10 +105,15 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
             process; blobs are not synced.
         guards: functions from :class:`Draft` to :class:`Draft` that may change a memory before it is stored, or raise
             to refuse it: run by append, put, update and import. For update they run while other writers wait.
+        embedder: makes the vectors for search by meaning: ``"minilm"``, ``"hash"``, another name that
+            :func:`kiromi.embed.specs.make` knows, or an object (:class:`kiromi.embed.base.Embedder`). The first one
+            becomes the store's model; later, leave it out: a store makes its model's embedder from its name where it
+            can. Without a model, memories are searched as text.
 
     Raises:
         StoreNotFound: there is no store and no scheme was given.
         SchemeMismatch: the scheme was never one of this store's.
+        EmbedderMismatch: the store's vectors are of another model.
         StoreLocked: another process did not hand the store over in time.
         InvalidInput: an argument is refused.
         UnsupportedFormat: the store is of a newer format.
@@ -107,6 +131,7 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
             wait=wait,
             durability=durability,
             guards=guards,
+            embedder=embedder,
         )
     )
 
@@ -418,6 +443,315 @@ class Store:
         with self._call() as caller:
             return _sql.run_sql(caller, query, parameters)
 
+    # -- searching --------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        k: int = 10,
+        within: Mapping[str, Any] | None = None,
+        where: Any = None,
+        mode: _search.Mode = "auto",
+        vector: Sequence[float] | None = None,
+        kind: str | None = None,
+        valid_at: datetime | None = None,
+        include_superseded: bool = False,
+        profile: str | Profile = "relevance",
+        fusion: Literal["convex", "rrf"] = "convex",
+        weights: Mapping[str, float] | None = None,
+        min_score: float | None = None,
+        rerank: Reranker | None = None,
+        explain: bool = False,
+    ) -> builtins.list[Hit]:
+        """Return the memories that fit a query best, best first, with their contents.
+
+        Sees every write that was acknowledged, and nothing that is deleted, expired or out of scope; ``k`` hits
+        whenever so many exist.
+
+        Args:
+            query: what to look for. For text: words, ``"phrases"``, ``prefix*``, ``title:``, ``tags:`` and
+                ``content:`` in front of them, ``AND OR NOT + -`` and parentheses; never a syntax error.
+            k: how many, 1 to 10,000.
+            within: segment or field names to exact values.
+            where: a filter, as a mapping or as text.
+            mode: ``vector`` by meaning, ``text`` by words (BM25), ``hybrid`` both, fused;
+                ``auto``: hybrid if the store has a model, else text; vector if only ``vector`` is given.
+            vector: the query's vector, of the store's model; then the embedder is not asked.
+            kind: only memories of that kind.
+            valid_at: only memories that were true then, by ``valid_from`` and ``valid_until``.
+            include_superseded: also those that another memory replaced.
+            profile: ``relevance`` (nothing added), ``recent`` (newer ones first, by half-life) or ``trusted``
+                (importance and confidence count), or a :class:`kiromi.search.ranking.Profile` of your own.
+            fusion: how hybrid mode makes one score of two: ``convex``, the mean of both scores, each brought to 0 to 1;
+                or ``rrf``, by reciprocal ranks.
+            weights: of the lists in hybrid mode, ``{"text": 1, "vector": 1}``.
+            min_score: leave out hits below this final score.
+            rerank: called with the query and the best candidates; the scores that it returns decide their order.
+            explain: give each hit the components of its score.
+
+        Raises:
+            InvalidInput: an argument is refused.
+            EmbedderMismatch: the vector has another dimension, or the handle's embedder is not the store's model.
+            EmbedderError: the embedder failed, with mode ``vector`` or ``hybrid``; ``auto`` searches text then.
+        """
+        with self._call() as caller:
+            return _search.search(
+                caller,
+                query,
+                vector,
+                _search.Options(
+                    k=k,
+                    within=within,
+                    where=where,
+                    mode=mode,
+                    kind=kind,
+                    valid_at=valid_at,
+                    include_superseded=include_superseded,
+                    profile=profile,
+                    fusion=fusion,
+                    weights=weights,
+                    min_score=min_score,
+                    rerank=rerank,
+                    explain=explain,
+                ),
+            )
+
+    def related(
+        self,
+        id: str,  # noqa: A002
+        *,
+        k: int = 10,
+        within: Mapping[str, Any] | None = None,
+        where: Any = None,
+        include_superseded: bool = False,
+        explain: bool = False,
+    ) -> builtins.list[Hit]:
+        """Return the memories that are most like one, best first: by its vectors if it has some, else by its words.
+
+        Raises:
+            MemoryNotFound: it is not there.
+            InvalidInput: an argument is refused.
+        """
+        with self._call() as caller:
+            options = _search.Options(
+                k=k, within=within, where=where, include_superseded=include_superseded, explain=explain
+            )
+            return _search.related(caller, id, options)
+
+    def reindex(
+        self,
+        *,
+        within: Mapping[str, Any] | None = None,
+        hnsw_m: int | None = None,
+        hnsw_ef_construction: int | None = None,
+        hnsw_ef: int | None = None,
+        language: str | None = None,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> ReindexReport:
+        """Make pending vectors, and build both indices anew from the catalog and the blobs.
+
+        Searches and writes go on meanwhile. Search is right without it; it is faster afterwards: rows are sorted by
+        partition, and large stores get an HNSW graph. After a kill, call it again.
+
+        Args:
+            within: take only these memories anew.
+            hnsw_m: links per vector in the graph; stays a setting of the store, as do the next three.
+            hnsw_ef_construction: candidates looked at while the graph is built.
+            hnsw_ef: candidates looked at by a search: more find more, and take longer.
+            language: of texts that name none: ``auto`` detects it, else a language tag such as ``de``.
+            on_progress: called with what is being built, how much is done, how much there is.
+
+        Raises:
+            InvalidInput: an argument is refused.
+        """
+        settings = {
+            "hnsw_m": hnsw_m,
+            "hnsw_ef_construction": hnsw_ef_construction,
+            "hnsw_ef": hnsw_ef,
+            "language": language,
+        }
+        return _reindex.reindex(self._caller(), within, settings, on_progress or _unseen)
+
+    def reembed(
+        self,
+        embedder: Embedder | str,
+        *,
+        abandon: bool = False,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> ReembedReport:
+        """Make the vectors of all memories with another model, and search those from then on.
+
+        Until then search stays on the vectors in use, and writes go on. After a kill, call it again with the same
+        embedder: it goes on where it was. The former model's vectors are kept.
+
+        Args:
+            embedder: as for :func:`kiromi.open`.
+            abandon: drop what a call with another embedder began and did not end.
+            on_progress: called with what is being made, how much is done, how much there is.
+
+        Raises:
+            EmbedderError: the embedder failed; what is made stays, call it again.
+            MigrationConflict: another model's re-embedding was begun and not ended.
+        """
+        found = _models.resolve(embedder)
+        if found is None:
+            raise InvalidInput("embedder=None; accepted: an embedder, or a text that names one")
+        report = _reembed.reembed(self._caller(), found, on_progress or _unseen, abandon=abandon)
+        self._base = replace(self._base, embedder=found)
+        return report
+
+    def models(self) -> builtins.list[ModelInfo]:
+        """Return the embedding models of the store, oldest first."""
+        with self._call() as caller:
+            return _models.models(caller)
+
+    # -- supersession and links ---------------------------------------------------------------------------------------
+
+    def supersede(self, old: str, new: str, at: datetime | None = None) -> MemoryInfo:
+        """Say that a memory was replaced by another; searches leave it out from then on.
+
+        It is no edit: the memory stays where it is, ``get`` and ``list`` show it, with ``superseded_by`` and
+        ``superseded_at``, and its version stays. ``where={"superseded_by": {"$exists": False}}`` lists what stands.
+        Several memories may have been replaced by one. The last one said holds; saying the same again changes nothing.
+        Edits keep the state, and so does deleting the new memory.
+
+        Args:
+            old: the memory that was replaced.
+            new: the memory that replaced it.
+            at: from when on, in the past or the future; None means now.
+
+        Raises:
+            MemoryNotFound: one of them is not there.
+            InvalidInput: they are the same, or the old one replaced the new one, directly or through others.
+        """
+        with self._call() as caller:
+            return _supersession.supersede(caller, old, new, at)
+
+    def unsupersede(self, old: str) -> MemoryInfo:
+        """Take back that a memory was replaced; one that was not stays as it is.
+
+        Raises:
+            MemoryNotFound: it is not there.
+        """
+        with self._call() as caller:
+            return _supersession.unsupersede(caller, old)
+
+    def supersession_chain(self, id: str) -> builtins.list[MemoryInfo]:  # noqa: A002
+        """Return what a memory replaced, directly or through others, itself, and what replaced it, oldest first.
+
+        Every memory comes before the one that replaced it. The chain ends where a memory is not there any more.
+
+        Raises:
+            MemoryNotFound: the memory is not there.
+        """
+        with self._call() as caller:
+            return _supersession.supersession_chain(caller, id)
+
+    def supersessions(self, id: str | None = None, *, limit: int | None = None) -> builtins.list[Supersession]:  # noqa: A002
+        """Return what was said and taken back about memories that others replaced, newest first.
+
+        Args:
+            id: only what names this memory, on either side.
+            limit: at most so many; None for all.
+        """
+        with self._call() as caller:
+            return _supersession.supersessions(caller, id, limit)
+
+    def link(
+        self,
+        src: str,
+        dst: str,
+        kind: str = "explicit",
+        *,
+        weight: float | None = None,
+        note: str | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
+    ) -> Link:
+        """Link two things: memories, partitions, or what lies outside the store.
+
+        From one end to another there is at most one link of a kind: another call makes it what that call says, and one
+        that says the same changes nothing. Links outlive the memories that they name.
+
+        Args:
+            src: where it begins: the id of a memory, ``kiromi://memory/<id>``, ``kiromi://partition/<path>`` (a path
+                below ``data/``, or the upper part of one), or any other URI. One end at least is in the store.
+            dst: where it leads, likewise.
+            kind: explicit, supersedes, contradicts, derived, part_of, related, or any text of 1 to 64 characters.
+            weight: any finite number.
+            note: text of at most 10,000 characters.
+            valid_from: from when on what it says is true.
+            valid_until: until when.
+
+        Raises:
+            MemoryNotFound: a memory that it names is not there.
+            InvalidInput: an argument is refused.
+        """
+        with self._call() as caller:
+            facts = {"weight": weight, "note": note, "valid_from": valid_from, "valid_until": valid_until}
+            return _links.link(caller, src, dst, kind, **facts)
+
+    def unlink(self, src: str, dst: str, kind: str | None = None) -> int:
+        """End the links from one end to another, of one kind or of all; return how many there were.
+
+        Raises:
+            InvalidInput: an argument is refused.
+        """
+        with self._call() as caller:
+            return _links.unlink(caller, src, dst, kind)
+
+    def links(
+        self,
+        id: str | None = None,  # noqa: A002
+        direction: _links.Direction = "both",
+        *,
+        kind: str | None = None,
+        valid_at: datetime | None = None,
+    ) -> builtins.list[Link]:
+        """Return the links that hold, oldest first, those of deleted memories included.
+
+        Args:
+            id: only those at this end: the id of a memory, or a URI as :meth:`link` takes it.
+            direction: ``out`` begin there, ``in`` lead there.
+            kind: only those of this kind.
+            valid_at: only those that say something about this moment.
+        """
+        with self._call() as caller:
+            return _links.links(caller, id, direction, kind, valid_at)
+
+    def neighbours(
+        self,
+        id: str,  # noqa: A002
+        *,
+        depth: int = 1,
+        direction: _links.Direction = "both",
+        kinds: Iterable[str] | None = None,
+        limit: int = 100,
+        valid_at: datetime | None = None,
+    ) -> builtins.list[Neighbour]:
+        """Return the memories that links lead to: nearest first, then by the weight of the last link, heaviest first.
+
+        Each comes at its least distance; twice if links of both directions reach it there. Deleted and expired
+        memories are neither shown nor passed through, nor are partitions and foreign URIs.
+
+        Args:
+            id: where to start: the id of a memory, or a URI as :meth:`link` takes it.
+            depth: how many links to follow, 1 to 16.
+            direction: ``out`` follows links from ``src`` to ``dst``, ``in`` the other way.
+            kinds: only links of these kinds.
+            limit: at most so many, 1 to 10,000.
+            valid_at: only links that say something about this moment.
+
+        Raises:
+            MemoryNotFound: the memory is not there.
+            InvalidInput: an argument is refused.
+        """
+        with self._call() as caller:
+            return _neighbours.neighbours(
+                caller, id, depth=depth, direction=direction, kinds=kinds, limit=limit, valid_at=valid_at
+            )
+
     # -- import and export --------------------------------------------------------------------------------------------
 
     def import_from(
@@ -568,6 +902,10 @@ class Store:
             yield caller
 
 
+def _unseen(what: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
 class Transaction:
     """One operation that is being composed; made by :meth:`Store.transaction`."""
 
@@ -628,6 +966,35 @@ class Transaction:
         if row is None or not self._caller.sees(row):
             raise _get.missing(self._caller, id)
         return self._info(row)
+
+    # -- supersession and links ---------------------------------------------------------------------------------------
+
+    def supersede(self, old: str, new: str, at: datetime | None = None) -> MemoryInfo:
+        """Say that a memory was replaced by another; see :meth:`Store.supersede`."""
+        return self._info(_supersession.plan_supersede(self._caller, self._operation, old, new, at))
+
+    def unsupersede(self, old: str) -> MemoryInfo:
+        """Take back that a memory was replaced; see :meth:`Store.unsupersede`."""
+        return self._info(_supersession.plan_unsupersede(self._caller, self._operation, old))
+
+    def link(
+        self,
+        src: str,
+        dst: str,
+        kind: str = "explicit",
+        *,
+        weight: float | None = None,
+        note: str | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
+    ) -> Link:
+        """Link two things; see :meth:`Store.link`."""
+        facts: Any = {"weight": weight, "note": note, "valid_from": valid_from, "valid_until": valid_until}
+        return _links.plan_link(self._caller, self._operation, src, dst, kind, **facts)
+
+    def unlink(self, src: str, dst: str, kind: str | None = None) -> int:
+        """End the links from one end to another; see :meth:`Store.unlink`."""
+        return _links.plan_unlink(self._caller, self._operation, src, dst, kind)
 
     def _info(self, row: Any, *, is_live: bool = True) -> MemoryInfo:
         return info_of(row, self._caller.session.schemes, is_live=is_live)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from kiromi.catalog.rows import ROW_SCHEMA, AuditRow, Row, to_table
+from kiromi.catalog.rows import MEMORY_SCHEMA, ROW_SCHEMA, AuditRow, Row, to_table
+from kiromi.catalog.vectors import ContentVectors, from_text, to_text
 
 BlobKey = tuple[str, int]
 """The identity of a blob: (memory id, n)."""
@@ -55,6 +56,10 @@ class Changes:
     audit: list[AuditRow] = field(default_factory=list)
     places: dict[BlobKey, tuple[str, ...]] = field(default_factory=dict)
     """Blobs that are not yet, or no longer, where they belong, with every place where they may lie."""
+    vectors: list[tuple[ContentVectors, int]] = field(default_factory=list)
+    """Vectors of contents that had none of that model, each with the seq that brings it in."""
+    statements: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    """SQL, with its parameters, of what is too rare to have a form of its own; such changes are never journalled."""
     _live_table: pa.Table | None = field(default=None, repr=False, compare=False)
 
     def live_table(self) -> pa.Table:
@@ -75,6 +80,7 @@ def to_journal(changes: Changes) -> str:
             "contents": [_hexed(content) for content in changes.contents],
             "audit": [_hexed(entry) for entry in changes.audit],
             "places": [[*key, places] for key, places in changes.places.items()],
+            "vectors": [[to_text(vectors), seq] for vectors, seq in changes.vectors],
         },
         ensure_ascii=False,
         separators=(",", ":"),
@@ -92,6 +98,7 @@ def from_journal(entry: str) -> Changes:
         contents=[ContentRow._make([*content[:-1], bytes.fromhex(content[-1])]) for content in document["contents"]],
         audit=[_audit_in(entry) for entry in document["audit"]],
         places={(memory_id, n): tuple(places) for memory_id, n, places in document["places"]},
+        vectors=[(from_text(values), seq) for values, seq in document.get("vectors", ())],
     )
 
 
@@ -101,7 +108,14 @@ def combine(parts: Iterable[Changes]) -> Changes:
     if not rest:
         return first
     total = Changes(
-        first.head, dict(first.live), list(first.closed), list(first.contents), list(first.audit), dict(first.places)
+        first.head,
+        dict(first.live),
+        list(first.closed),
+        list(first.contents),
+        list(first.audit),
+        dict(first.places),
+        list(first.vectors),
+        list(first.statements),
     )
     for part in rest:
         total.head = part.head
@@ -110,6 +124,8 @@ def combine(parts: Iterable[Changes]) -> Changes:
         total.contents.extend(part.contents)
         total.audit.extend(part.audit)
         total.places.update(part.places)
+        total.vectors.extend(part.vectors)
+        total.statements.extend(part.statements)
     return total
 
 
@@ -122,6 +138,9 @@ def _row_out(row: Row | None) -> list[Any] | None:
 
 
 def _row_in(values: list[Any]) -> Row:
+    missing = len(Row._fields) - len(values)  # of an entry that a kiromi left which knew fewer columns
+    if missing:
+        values = [*values[: len(MEMORY_SCHEMA) - missing], *([None] * missing), *values[len(MEMORY_SCHEMA) - missing :]]
     row = Row(*values)
     return row._replace(tags=tuple(row.tags), sha256=bytes.fromhex(values[-1]))
 

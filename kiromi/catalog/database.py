@@ -9,7 +9,7 @@ it would drop DuckDB's own POSIX lock.
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from kiromi.catalog import vectors
 from kiromi.catalog.changes import BlobKey, Changes, Head, combine, from_journal, to_journal
 from kiromi.catalog.migrations import apply_migrations, known_migrations, missing_migrations
 from kiromi.catalog.rows import (
@@ -33,6 +34,9 @@ from kiromi.catalog.rows import (
 )
 from kiromi.catalog.view import View
 from kiromi.errors import StorageError, UnsupportedFormat
+
+_MEMORY_NAMES = ", ".join(MEMORY_SCHEMA.names)
+_CONTENT_NAMES = ", ".join(CONTENT_SCHEMA.names)
 
 JOURNAL_ROWS = 64
 """A commit of more rows than this goes to the tables at once."""
@@ -147,6 +151,31 @@ class Catalog:
         """Return the templates of all schemes by number."""
         return dict(self._connection.execute("SELECT number, template FROM schemes ORDER BY number").fetchall())
 
+    def models(self) -> dict[int, tuple[Any, ...]]:
+        """Return name, dimension, metric, tokens per text, spec and whether the caller gives vectors, by number."""
+        query = "SELECT number, name, dimension, metric, max_tokens, spec, is_caller FROM embedding_models"
+        return {number: tuple(facts) for number, *facts in self._connection.execute(query).fetchall()}
+
+    def active_model(self) -> int | None:
+        """Return the number of the model whose vectors are searched, or None if there is none."""
+        found = self._connection.execute("SELECT model FROM model_events ORDER BY seq DESC LIMIT 1").fetchall()
+        return int(found[0][0]) if found else None
+
+    def gc_floor(self) -> int:
+        """Return the seq below which only snapshots can be read."""
+        return int(self._row("SELECT gc_floor FROM meta")[0])
+
+    def settings(self) -> dict[str, str]:
+        """Return the store's settings, each as JSON."""
+        return dict(self._connection.execute("SELECT name, value FROM settings").fetchall())
+
+    def create_vectors(self, model: int, dimension: int) -> None:
+        """Make the table for a model's vectors, on its own: DDL is kept out of the transactions that bring data."""
+        with self.transaction() as cursor:
+            vectors.create_table(cursor, model, dimension)
+        with suppress(duckdb.Error):  # another cursor reads: it is checkpointed later
+            self._writer.execute("CHECKPOINT").fetchall()
+
     def active_scheme(self) -> int:
         """Return the number of the scheme that new memories follow."""
         found = self._row("SELECT scheme FROM scheme_events ORDER BY seq DESC LIMIT 1")
@@ -166,7 +195,8 @@ class Catalog:
             duckdb.Error: it is not known whether the commit took place; close, reopen and look for the seq.
         """
         rows = len(changes.live) + len(changes.closed) + len(changes.audit)
-        if rows <= JOURNAL_ROWS and len(self._journal) < FOLD_ENTRIES:
+        rows += sum(len(item.spans) for item, _ in changes.vectors)
+        if rows <= JOURNAL_ROWS and not changes.statements and len(self._journal) < FOLD_ENTRIES:
             self._journalist.execute("INSERT INTO journal VALUES (?, ?)", [changes.head.seq, to_journal(changes)])
             self._journal.append(changes)
             self._remember_keys(changes)
@@ -242,6 +272,9 @@ class Catalog:
             _insert_live(cursor, total)
             _insert(cursor, "history", [(*row[: len(MEMORY_SCHEMA)], end) for row, end in total.closed], HISTORY_SCHEMA)
             _insert(cursor, "audit_log", total.audit, AUDIT_SCHEMA)
+            vectors.insert(cursor, total.vectors)
+            for statement, parameters in total.statements:
+                cursor.execute(statement, parameters).fetchall()
             if gone:
                 _delete_pending(cursor, gone, everything=len(gone) == len(tabled))
             _insert(cursor, "pending", [(*key, places) for key, places in fresh.items()], PENDING_SCHEMA)
@@ -375,16 +408,16 @@ def _head_values(head: Head) -> list[Any]:
 
 def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> None:
     if rows:
-        _with_table(cursor, to_table(rows, schema), f"INSERT INTO {table} SELECT * FROM incoming")
+        _with_table(cursor, to_table(rows, schema), f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
 
 
 def _insert_live(cursor: duckdb.DuckDBPyConnection, changes: Changes) -> None:
     """Insert rows and contents; in a bulk append each row brings its content, and one Arrow table serves both."""
     live = changes.live_table()
     if len(live):
-        _with_table(cursor, live, f"INSERT INTO memories SELECT {', '.join(MEMORY_SCHEMA.names)} FROM incoming")
+        _with_table(cursor, live, f"INSERT INTO memories BY NAME SELECT {_MEMORY_NAMES} FROM incoming")
     if changes.contents and len(changes.contents) == len(live) and not changes.closed:
-        _with_table(cursor, live, f"INSERT INTO contents SELECT {', '.join(CONTENT_SCHEMA.names)} FROM incoming")
+        _with_table(cursor, live, f"INSERT INTO contents SELECT {_CONTENT_NAMES} FROM incoming")
     else:
         _insert(cursor, "contents", changes.contents, CONTENT_SCHEMA)
 

@@ -7,9 +7,14 @@ columns by the hundred thousand and ``zip`` does that at C speed. Times are inte
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 _TIME = pa.timestamp("us", "UTC")
+_ID_BYTES = 26
+ID_TYPE = f"S{_ID_BYTES}"
+"""Ids as a column of fixed-width bytes."""
 
 
 class Row(NamedTuple):
@@ -38,6 +43,8 @@ class Row(NamedTuple):
     created_at: int
     updated_at: int
     run_id: str | None
+    superseded_by: str | None
+    superseded_at: int | None
     ext: str
     media_type: str
     size: int
@@ -106,6 +113,8 @@ MEMORY_SCHEMA = pa.schema(
         ("created_at", _TIME),
         ("updated_at", _TIME),
         ("run_id", pa.string()),
+        ("superseded_by", pa.string()),
+        ("superseded_at", _TIME),
     ]
 )
 _CONTENT_FACTS = [("ext", pa.string()), ("media_type", pa.string()), ("size", pa.int64()), ("sha256", pa.binary())]
@@ -165,6 +174,16 @@ def to_rows(table: pa.Table) -> list[Row]:
     columns = [column.to_pylist() for column in integer_times(table).columns]
     columns[_TAGS] = [tuple(tags) for tags in columns[_TAGS]]
     return [Row._make(values) for values in zip(*columns, strict=True)]
+
+
+def id_matrix(column: pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
+    """Return ids as fixed-width bytes: every id is 26 ASCII bytes, so an Arrow value buffer is that matrix already."""
+    chunks = [
+        np.frombuffer(chunk.buffers()[2], dtype=ID_TYPE, count=len(chunk), offset=chunk.offset * _ID_BYTES)
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate(chunks) if chunks else np.empty(0, dtype=ID_TYPE)
 
 
 _TAGS = Row._fields.index("tags")

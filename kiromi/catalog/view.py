@@ -12,14 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import ROW_SCHEMA, Row, integer_times, row_at, to_table
+from kiromi.catalog.rows import ROW_SCHEMA, Row, id_matrix, integer_times, row_at, to_table
 
 _DELTA_ROWS = 4096
 """The delta becomes a segment at this size."""
 _BULK_ROWS = 256
 """A commit of so many rows becomes a segment at once."""
-_ID_BYTES = 26
-_ID_TYPE = f"S{_ID_BYTES}"
 
 
 class _Segment:
@@ -30,7 +28,7 @@ class _Segment:
     def __init__(self, table: pa.Table, gone: np.ndarray | None) -> None:
         # Only the ids are made contiguous: for the others that would cost more than all lookups save.
         self.columns = tuple(integer_times(table).columns)
-        self.ids = _id_matrix(self.columns[0])
+        self.ids = id_matrix(self.columns[0])
         self.gone = gone
 
     def __len__(self) -> int:
@@ -119,16 +117,6 @@ class View:
                 yield row
 
 
-def _id_matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """Return ids as fixed-width bytes: every id is 26 ASCII bytes, so an Arrow value buffer is that matrix already."""
-    chunks = [
-        np.frombuffer(chunk.buffers()[2], dtype=_ID_TYPE, count=len(chunk), offset=chunk.offset * _ID_BYTES)
-        for chunk in column.chunks
-        if len(chunk)
-    ]
-    return np.concatenate(chunks) if chunks else np.empty(0, dtype=_ID_TYPE)
-
-
 def _segment(live: pa.Table, gone: list[str]) -> _Segment:
     """Return the segment of live rows and of ids that are live no longer."""
     flags = None
@@ -142,7 +130,7 @@ def _segment(live: pa.Table, gone: list[str]) -> _Segment:
 
 def _sorted(table: pa.Table, gone: np.ndarray | None) -> _Segment:
     """Return a segment of rows in any order."""
-    ids = _id_matrix(table.column("id"))
+    ids = id_matrix(table.column("id"))
     # Rows mostly come in the order they were made, which is that of their ids.
     if bool((ids[:-1] < ids[1:]).all()):
         return _Segment(table, gone)

@@ -121,6 +121,7 @@ def _play(root: Path, tell: _Narrator) -> None:
         tell.answers(f"scheme {store.scheme}", store.scheme == _SCHEME)
         seat = _remember(store, tell)
         _look_around(store, tell)
+        _search(store, tell)
         _change(store, seat, tell)
         _wall(store, tell)
         _query(store, tell)
@@ -147,6 +148,17 @@ def _look_around(store: "Store", tell: _Narrator) -> None:
     tell.answers(f"ana's preferences: {len(preferences)}", len(preferences) == 2)
     travel = store.count(where="trip >= 8")
     tell.answers(f"with trip >= 8: {travel}", travel == 1)
+
+
+def _search(store: "Store", tell: _Narrator) -> None:
+    tell.step("Search by words: deploying on a Tuesday")
+    hits = store.search("deploying on a Tuesday")
+    for hit in hits:
+        tell.says(f"   {hit.score:.4f}  {hit.path}")
+    best = hits[0].text.strip() if hits else "nothing"
+    tell.answers(f"best: {best}", best.startswith("Deploys on Tuesdays"))
+    kitchen = store.search("Küche OR 台所", within={"user": "bob"})
+    tell.answers(f"in German and Japanese, of bob alone: {len(kitchen)}", len(kitchen) == 1)
 
 
 def _change(store: "Store", seat: str, tell: _Narrator) -> None:

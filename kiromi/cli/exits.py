@@ -27,7 +27,7 @@ from kiromi.errors import (
     StoreLocked,
 )
 
-UNEXPECTED, USAGE, PROBLEMS_FOUND, INTERRUPTED = 1, 2, 8, 130
+UNEXPECTED, USAGE, EMBEDDER_FAILED, PROBLEMS_FOUND, INTERRUPTED = 1, 2, 6, 8, 130
 
 # The first class that fits counts: a narrower one stands before the wider.
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -35,7 +35,7 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (MemoryDeleted, 4),
     (MemoryExpired, 4),
     (NotFound, 3),
-    (EmbedderError, 6),
+    (EmbedderError, EMBEDDER_FAILED),
     (StoreLocked, 9),
     (Conflict, 7),
     (IntegrityError, PROBLEMS_FOUND),

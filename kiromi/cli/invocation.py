@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kiromi.cli import shown
 from kiromi.cli.settings import Settings
-from kiromi.errors import InvalidInput
+from kiromi.errors import InvalidInput, StorageError
 
 if TYPE_CHECKING:
     from kiromi.store import Store
@@ -45,25 +45,53 @@ class Invocation:
         return self.settings.tenant or "default"
 
     @contextlib.contextmanager
-    def open(self, *, scheme: str | None = None, read_only: bool = False) -> Iterator["Store"]:
-        """Open the store for a block, and close it; warnings of opening become notes."""
+    def open(
+        self,
+        *,
+        scheme: str | None = None,
+        embedder: str | None = None,
+        read_only: bool = False,
+        or_read_only: bool = False,
+    ) -> Iterator["Store"]:
+        """Open the store for a block, and close it; the library's warnings become notes as they come.
+
+        Args:
+            scheme: makes the store if it is not there.
+            embedder: becomes the store's model if it has none.
+            read_only: open it only for reading.
+            or_read_only: open it only for reading if it cannot be written.
+        """
+        with self._noting_warnings():
+            try:
+                store = self._open_store(scheme=scheme, embedder=embedder, read_only=read_only)
+            except StorageError:
+                if not or_read_only:
+                    raise
+                store = self._open_store(read_only=True)
+            with store:
+                yield store
+
+    def _open_store(self, **how: Any) -> "Store":
         import kiromi
 
-        with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always")
-            store = kiromi.open(
-                self.root,
-                scheme=scheme,
-                tenant=self.tenant,
-                actor=self.settings.actor or "cli",
-                catalog=self.settings.catalog,
-                read_only=read_only,
-                wait=_DEFAULT_WAIT_S if self.settings.wait is None else self.settings.wait,
-            )
-        for warning in found:
-            self.note(f"warning: {warning.message}")
-        with store:
-            yield store
+        return kiromi.open(
+            self.root,
+            tenant=self.tenant,
+            actor=self.settings.actor or "cli",
+            catalog=self.settings.catalog,
+            wait=_DEFAULT_WAIT_S if self.settings.wait is None else self.settings.wait,
+            **how,
+        )
+
+    @contextlib.contextmanager
+    def _noting_warnings(self) -> Iterator[None]:
+        def tell(message: Warning | str, *where: Any, **more: Any) -> None:
+            self.acknowledge(f"warning: {message}")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)  # all that kiromi gives are
+            warnings.showwarning = tell
+            yield
 
     def document(self, value: Any) -> None:
         """Print one JSON document, or one line of a stream of them."""
@@ -82,16 +110,21 @@ class Invocation:
         """Print a line for people, or for programs that read lines."""
         sys.stdout.write("\n".join(map(shown.safe, text.split("\n"))) + "\n")
 
-    def styled(self, *parts: tuple[str, str]) -> None:
-        """Print a line of (text, style) parts, which only a terminal shows in its style."""
+    def styled(self, *parts: tuple[str, str], indent: int = 0) -> None:
+        """Print a line of (text, style) parts, which only a terminal shows in its style; there a line is folded."""
         if not sys.stdout.isatty():
-            self.line("".join(shown.safe(text) for text, _ in parts))
+            self.line(" " * indent + "".join(shown.safe(text) for text, _ in parts))
             return
         from rich.console import Console
+        from rich.padding import Padding
         from rich.text import Text
 
         line = Text.assemble(*((shown.safe(text), style) for text, style in parts))
-        Console(file=sys.stdout).print(line, soft_wrap=True)
+        console = Console(file=sys.stdout)
+        if indent:
+            console.print(Padding(line, (0, 0, 0, indent), expand=False))
+        else:
+            console.print(line, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Tell people something that is not the answer, on stderr."""

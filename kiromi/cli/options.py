@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-_SELECT = "Which memories"
+SELECT = "Which memories"
 _FIELDS = "What is stored with it"
 
 Reference: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The memory: its id, or key:NAME for its key.")]
@@ -23,7 +23,7 @@ Within: TypeAlias = Annotated[
         "--within",
         metavar="NAME=VALUE",
         help="Only in this partition: the exact value of a segment or field of the scheme. May be repeated.",
-        rich_help_panel=_SELECT,
+        rich_help_panel=SELECT,
     ),
 ]
 Where: TypeAlias = Annotated[
@@ -32,7 +32,7 @@ Where: TypeAlias = Annotated[
         "--where",
         metavar="FILTER",
         help='Only what matches, as in: trip >= 5 and tags contains "pref".',
-        rich_help_panel=_SELECT,
+        rich_help_panel=SELECT,
     ),
 ]
 Yes: TypeAlias = Annotated[

@@ -15,8 +15,16 @@ from kiromi.cli.invocation import Invocation
 @contextlib.contextmanager
 def progress(cli: Invocation, what: str) -> Iterator[Callable[[int, int | None], None]]:
     """Give a function to call with (done, in all or None if that is not known), which moves a bar if there is one."""
+    with staged_progress(cli) as advance:
+        advance(what, 0, None)
+        yield lambda done, total: advance(what, done, total)
+
+
+@contextlib.contextmanager
+def staged_progress(cli: Invocation) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Give a function like that of :func:`progress` which first takes what is being done."""
     if cli.is_json or cli.is_quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda what, done, total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,8 +38,8 @@ def progress(cli: Invocation, what: str) -> Iterator[Callable[[int, int | None],
         transient=True,
     )
     with bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 @contextlib.contextmanager

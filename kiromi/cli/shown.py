@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from kiromi.model import Memory, MemoryInfo
+from kiromi.model import Hit, Memory, MemoryInfo
 
 # Controls, line separators, what turns the direction of a line, and lone surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -42,13 +42,24 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def is_text(info: MemoryInfo) -> bool:
+    """Tell whether the content's media type is text."""
+    essence = info.media_type.partition(";")[0].strip().lower()
+    return essence.startswith("text/") or essence == "application/json"
+
+
 def memory_document(memory: Memory) -> dict[str, Any]:
     """Return a memory with its content: ``content`` if its media type is text, else ``content_base64``."""
     document: dict[str, Any] = plain(memory.info())
-    essence = memory.media_type.partition(";")[0].strip().lower()
-    if essence.startswith("text/") or essence == "application/json":
+    if is_text(memory):
         return {**document, "content": memory.text}
     return {**document, "content_base64": plain(memory.data)}
+
+
+def hit_document(hit: Hit) -> dict[str, Any]:
+    """Return a hit: what :func:`memory_document` returns, and then what the search says of it."""
+    own = {name: plain(getattr(hit, name)) for name in ("score", "span", "snippet", "highlights", "explanation")}
+    return {**memory_document(hit), **own}
 
 
 def json_text(value: Any) -> str:

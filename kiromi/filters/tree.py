@@ -65,13 +65,15 @@ class ColumnType(Enum):
 
 
 def _column_types() -> Iterator[tuple[str, ColumnType]]:
-    for name in ("id", "key", "namespace", "kind", "title", "language", "run_id", "media_type", "sha256"):
+    for name in ("id", "key", "namespace", "kind", "title", "language"):
+        yield name, ColumnType.TEXT
+    for name in ("run_id", "superseded_by", "media_type", "sha256"):
         yield name, ColumnType.TEXT
     for name in ("version", "seq", "size", "scheme"):
         yield name, ColumnType.INTEGER
     for name in ("importance", "confidence"):
         yield name, ColumnType.FLOAT
-    for name in ("event_at", "valid_from", "valid_until", "expires_at", "created_at", "updated_at"):
+    for name in ("event_at", "valid_from", "valid_until", "expires_at", "created_at", "updated_at", "superseded_at"):
         yield name, ColumnType.TIMESTAMP
     yield "tags", ColumnType.TEXT_LIST
 

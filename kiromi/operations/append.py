@@ -2,11 +2,12 @@
 
 import contextlib
 import gc
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -15,12 +16,15 @@ from kiromi.errors import AlreadyExists, InvalidInput
 from kiromi.model import AppendReport, BatchReport, Draft, Memory
 from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import check_key_free, check_partition, create, replace, screened
+from kiromi.operations.embedding import Embedded
+from kiromi.operations.models import prepare_drafts
 from kiromi.operations.present import memory_of
 from kiromi.records import parse_record
 from kiromi.session.commit import refuse_within_transaction, run
 from kiromi.session.operation import Operation
 
 E = TypeVar("E", InvalidInput, AlreadyExists)
+_Batch: TypeAlias = tuple[list[Draft], list[Embedded]]
 
 DEFAULT_BATCH = 4_000
 """Memories per batch: a batch costs some milliseconds whatever its size, which this many make small."""
@@ -48,35 +52,49 @@ def append(caller: Caller, record: Mapping[str, Any]) -> Memory:
     """Store one new memory; durable and visible when this returns."""
     caller.check_writable()
     draft = draft_of(caller, record)
-    row = run(caller.session, caller.context, lambda operation: plan_append(caller, operation, draft))
+    (embedded,) = prepare_drafts(caller, [draft])
+    row = run(caller.session, caller.context, lambda operation: plan_append(caller, operation, draft, embedded))
     return memory_of(row, draft.content, caller.session.schemes)
 
 
-def plan_append(caller: Caller, operation: Operation, draft: Draft) -> Row:
-    """Plan one new memory."""
+def plan_append(caller: Caller, operation: Operation, draft: Draft, embedded: Embedded | None = None) -> Row:
+    """Plan one new memory; ``embedded`` are its vectors, if they are prepared."""
     memory_id = draft.id or caller.session.ids.make()
     if draft.id is not None:
         _check_ids_free(caller, operation, [draft])
     check_key_free(operation, draft.namespace, draft.key)
-    return create(caller, operation, draft, memory_id)
+    return create(caller, operation, draft, memory_id, embedded)
 
 
 def put(caller: Caller, record: Mapping[str, Any]) -> Memory:
     """Store a memory under its key: a new one, or the next version of the live memory that has the key."""
     caller.check_writable()
     draft = draft_of(caller, record)
-    row = run(caller.session, caller.context, lambda operation: plan_put(caller, operation, draft))
+    embedded = _prepare_put(caller, draft)
+    row = run(caller.session, caller.context, lambda operation: plan_put(caller, operation, draft, embedded))
     return memory_of(row, draft.content, caller.session.schemes)
 
 
-def plan_put(caller: Caller, operation: Operation, draft: Draft) -> Row:
+def _prepare_put(caller: Caller, draft: Draft) -> Embedded | None:
+    """Make a draft's vectors, unless its key has that very content already."""
+    if draft.vector is None and caller.session.active_model is not None and draft.key is not None:
+        with caller.session.writer:
+            memory_id = caller.session.find_key(draft.namespace, draft.key)
+        row = None if memory_id is None else caller.session.live(memory_id)
+        facts = (hashlib.sha256(draft.content).digest(), draft.title, draft.media_type)
+        if row is not None and (row.sha256, row.title, row.media_type) == facts:
+            return None
+    return prepare_drafts(caller, [draft])[0]
+
+
+def plan_put(caller: Caller, operation: Operation, draft: Draft, embedded: Embedded | None = None) -> Row:
     """Plan an upsert by key; the draft replaces all that was there, but for id and ``created_at``."""
     if draft.key is None:
         raise InvalidInput("put needs a key: it updates the live memory that has it, or appends a new one")
     memory_id = operation.find_key(draft.namespace, draft.key)
     row = None if memory_id is None else operation.live(memory_id)
     if row is None:
-        return plan_append(caller, operation, draft)
+        return plan_append(caller, operation, draft, embedded)
     if not caller.sees(row):
         raise AlreadyExists(
             f"key {draft.key!r} is in use in namespace {draft.namespace!r} outside the scope of this handle",
@@ -84,7 +102,7 @@ def plan_put(caller: Caller, operation: Operation, draft: Draft) -> Row:
         )
     if draft.id not in (None, row.id):
         raise AlreadyExists(f"key {draft.key!r} is in use by another id than {draft.id}", key=draft.key, id=row.id)
-    return replace(caller, operation, row, draft, draft.content, "put")
+    return replace(caller, operation, row, draft, draft.content, "put", embedded=embedded)
 
 
 def append_many(
@@ -104,17 +122,18 @@ def append_many(
     appended = 0
     first = 0
 
-    def commit(batch: list[Draft], is_planned: threading.Event) -> tuple[int, tuple[str, ...]]:
+    def commit(batch: _Batch, is_planned: threading.Event) -> tuple[int, tuple[str, ...]]:
         nonlocal first  # one batch is committed at a time
         try:
             with caller.session.lease:  # for a batch and not for all: another process may have its turn in between
-                result = _append_batch(caller, batch, first, is_planned)
+                result = _append_batch(caller, *batch, first, is_planned)
         finally:
             is_planned.set()
-        first += len(batch)
+        first += len(batch[0])
         return result
 
-    for report in _commit_batches(batches(drafts, batch_size), commit):
+    prepared = ((batch, prepare_drafts(caller, batch)) for batch in batches(drafts, batch_size))
+    for report in _commit_batches(prepared, commit):
         appended += len(report.ids)
         done = [*done[:1], report]
         if on_batch is not None:
@@ -125,14 +144,14 @@ def append_many(
 
 
 def _commit_batches(
-    batches: Iterable[list[Draft]], commit: Callable[[list[Draft], threading.Event], tuple[int, tuple[str, ...]]]
+    batches: Iterable[_Batch], commit: Callable[[_Batch, threading.Event], tuple[int, tuple[str, ...]]]
 ) -> Iterator[BatchReport]:
     """Commit batches one after the other, and read the next while one is being written.
 
-    The records are read in the caller's thread, the commits run in another. Reading begins when the batch before is
-    planned: from then on its commit mostly waits for files and DuckDB, and two threads that both compute would only
-    take the interpreter from each other. If reading fails or is interrupted, the batch that is under way is finished
-    and reported first.
+    The records are read and embedded in the caller's thread, the commits run in another. Reading begins when the batch
+    before is planned: from then on its commit mostly waits for files and DuckDB, and two threads that both compute
+    would only take the interpreter from each other. If reading fails or is interrupted, the batch that is under way is
+    finished and reported first.
     """
     number = 0
     under_way: Future[tuple[int, tuple[str, ...]]] | None = None
@@ -157,13 +176,14 @@ def _commit_batches(
 
 
 def _append_batch(
-    caller: Caller, drafts: list[Draft], first: int, is_planned: threading.Event
+    caller: Caller, drafts: list[Draft], embedded: list[Embedded], first: int, is_planned: threading.Event
 ) -> tuple[int, tuple[str, ...]]:
     """Store drafts as one operation, all or none; return its seq and the ids.
 
     Args:
         caller: who appends.
         drafts: what.
+        embedded: the vectors of each.
         first: the position of the first draft among the caller's records, for messages.
         is_planned: set when all that is left is to write.
     """
@@ -173,9 +193,9 @@ def _append_batch(
         _check_keys_free(caller, operation, drafts, first)
         fresh = iter(caller.session.ids.make_many(sum(draft.id is None for draft in drafts)))
         ids = tuple([draft.id or next(fresh) for draft in drafts])
-        for i, (memory_id, draft) in enumerate(zip(ids, drafts, strict=True)):
+        for i, (memory_id, draft, made) in enumerate(zip(ids, drafts, embedded, strict=True)):
             try:
-                create(caller, operation, draft, memory_id)
+                create(caller, operation, draft, memory_id, made)
             except InvalidInput as error:
                 raise _at(error, first + i) from error
         is_planned.set()
@@ -223,13 +243,25 @@ def _rows(records: Iterable[Mapping[str, Any]] | pa.Table | pa.RecordBatchReader
         for batch in records:
             # In slices: one batch may hold everything, and as Python objects it is many times as large.
             for start in range(0, batch.num_rows, _SLICE):
-                yield from batch.slice(start, _SLICE).to_pylist()
+                yield from _slice_rows(batch.slice(start, _SLICE))
         return
     if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
         raise InvalidInput(
             f"records is a {type(records).__name__}; append_many takes an iterable of mappings or drafts, or Arrow data"
         )
     yield from records
+
+
+def _slice_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """Yield the rows of Arrow data; vectors of a fixed size stay arrays, as hundreds of Python floats cost too much."""
+    place = batch.schema.get_field_index("vector")
+    if place < 0 or not pa.types.is_fixed_size_list(batch.schema.field(place).type) or batch.column(place).null_count:
+        yield from batch.to_pylist()
+        return
+    column = batch.column(place)
+    matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    for row, vector in zip(batch.remove_column(place).to_pylist(), matrix, strict=True):
+        yield {**row, "vector": vector}
 
 
 def _mapping(record: Any, position: int) -> Mapping[str, Any]:

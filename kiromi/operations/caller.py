@@ -1,21 +1,29 @@
 """Who calls: the session behind a handle, the wall of its scope, and the name under which it writes.
 
 Every operation gets a caller and asks it, and nothing else, whether a row may be seen or written; so a scoped handle
-is a wall by construction.
+is a wall by construction. A caller may also look at a past moment: whatever reads through :meth:`Caller.reading`, with
+:attr:`Caller.now` as its clock, then answers as the store did at that moment.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any, TypeAlias, cast
+
+import duckdb
 
 from kiromi.attributes import check_scalar
+from kiromi.catalog.past import Moment, Rows, look_back
 from kiromi.catalog.rows import Row
+from kiromi.embed.base import Embedder
 from kiromi.errors import InvalidInput
 from kiromi.model import Draft
 from kiromi.operations.within import EVERYTHING, Within, parse_within
 from kiromi.session.operation import Context
+from kiromi.session.pending import goal_of
 from kiromi.session.session import Session
-from kiromi.times import now_micros
+from kiromi.times import now_micros, to_micros
 
 Guard: TypeAlias = Callable[[Draft], Draft]
 """Looks at a draft before it is stored; returns it, or a changed one, or raises to refuse it."""
@@ -30,6 +38,50 @@ class Caller:
     scope: Within = EVERYTHING
     guards: tuple[Guard, ...] = ()
     is_read_only: bool = False
+    embedder: Embedder | None = None
+    """The handle's own; without one, the store's model is made from its name where that can be."""
+    embeds: bool = True
+    """Whether what is planned gets vectors; not when the plan is only looked at."""
+    moment: Moment | None = None
+    """The past moment that it reads; None for the present. Whoever looks back does not write."""
+
+    @property
+    def now(self) -> int:
+        """The clock by which memories expire and are superseded: microseconds since 1970 UTC."""
+        return now_micros() if self.moment is None else self.moment.now
+
+    @property
+    def active_scheme(self) -> int:
+        """The number of the scheme that new memories follow, or followed."""
+        return self.session.active_scheme if self.moment is None else self.moment.scheme
+
+    @property
+    def active_model(self) -> int | None:
+        """The number of the embedding model whose vectors are searched, or were."""
+        return self.session.active_model if self.moment is None else self.moment.model
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[tuple[Rows, duckdb.DuckDBPyConnection]]:
+        """Give rows and a cursor over the tables that show the same moment, the present or a past one, for a block.
+
+        Raises:
+            SnapshotNotFound: ``gc`` has removed what only that moment showed.
+        """
+        with self.session.snapshot() as (view, cursor):
+            yield (view if self.moment is None else look_back(cursor, self.moment.seq)), cursor
+
+    def rows_of(self, ids: Iterable[str]) -> dict[str, Row]:
+        """Return the rows of those ids that are live, in scope or not."""
+        if self.moment is None:
+            return {row.id: row for row in self.session.view.rows(ids)}
+        with self.reading() as (rows, _):
+            return {row.id: row for row in rows.rows(ids)}
+
+    def place_of(self, row: Row) -> str:
+        """Return where the content of a row that was read lies now, if it is not in motion."""
+        if self.moment is None:
+            return row.live_path
+        return str(goal_of(row.blob, (row.ext, row.size), self.session.view.get))
 
     def sees(self, row: Row | None) -> bool:
         """Tell whether a row is there and within the caller's scope."""
@@ -37,12 +89,12 @@ class Caller:
 
     def visible(self, memory_id: str) -> Row | None:
         """Return a live memory's row if it is within the caller's scope, expired or not."""
-        row = self.session.live(memory_id)
+        row = self.rows_of([memory_id]).get(memory_id)
         return row if self.sees(row) else None
 
     def within(self, within: Mapping[str, Any] | None) -> Within:
         """Return a ``within`` mapping resolved and cut by the caller's scope."""
-        return self.scope & parse_within(within, self.session.schemes, self.session.active_scheme)
+        return self.scope & parse_within(within, self.session.schemes, self.active_scheme)
 
     def check_writable(self) -> None:
         """Refuse a write through a read-only handle."""
@@ -66,6 +118,17 @@ def check_text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"{what}={value!r} is a {type(value).__name__}; accepted: text")
     return str(check_scalar(value, what))
+
+
+def check_moment(value: Any, what: str) -> int:
+    """Return an aware datetime in microseconds since 1970 UTC; ``what`` names it in the message.
+
+    Raises:
+        InvalidInput: it is something else, or beyond the years 1 to 9999 in UTC.
+    """
+    if not isinstance(value, datetime):
+        raise InvalidInput(f"{what}={value!r} is a {type(value).__name__}; accepted: an aware datetime")
+    return to_micros(cast(datetime, check_scalar(value, what)))
 
 
 def is_expired(row: Row, now: int | None = None) -> bool:

@@ -12,6 +12,7 @@ from kiromi.catalog.rows import Row
 from kiromi.errors import AlreadyExists, InvalidInput, VersionConflict
 from kiromi.model import Draft
 from kiromi.operations.caller import Caller
+from kiromi.operations.embedding import Embedded, attach, has_stored_vector, is_embedded_with_title, prepared_for
 from kiromi.partition import BUILT_INS
 from kiromi.records import extension, parse_record
 from kiromi.session.operation import Operation
@@ -45,8 +46,8 @@ def check_partition(session: Session, partition: Mapping[str, Any] | None) -> No
         )
 
 
-def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str) -> Row:
-    """Make a draft a new live memory within an operation, and record it."""
+def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str, embedded: Embedded | None = None) -> Row:
+    """Make a draft a new live memory within an operation, and record it; its vectors, if prepared, go with it."""
     session = caller.session
     created_at = operation.at if draft.created_at is None else to_micros(draft.created_at)
     event_at = created_at if draft.event_at is None else to_micros(draft.event_at)
@@ -80,6 +81,8 @@ def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str) -
         created_at,
         operation.at if draft.updated_at is None else to_micros(draft.updated_at),
         operation.context.run_id,
+        None,
+        None,
         extension(draft.media_type),
         draft.media_type,
         len(content),
@@ -87,7 +90,9 @@ def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str) -
     )
     if caller.scope.wanted:
         caller.check_within(row)
+    embedded = prepared_for(caller, draft, embedded)
     operation.create(row, draft.content)
+    attach(operation, row, embedded)
     # Written out, because bulk appends spend a noticeable part of their time here.
     facts = f'{{"version":1,"n":1,"path":{quoted(row.partition)},"size":{row.size},"sha256":"{row.sha256.hex()}"}}'
     operation.record("append", memory_id, facts)
@@ -107,11 +112,13 @@ def replace(
     *,
     is_live: bool = True,
     expected_version: int | None = None,
+    embedded: Embedded | None = None,
 ) -> Row:
     """Make a draft the next version of a memory within an operation, and record it.
 
     ``content`` is None to keep the bytes that are there. If nothing changes, the row is returned as it is. A row that
-    is not live is the last version of a deleted memory: it comes back, changed or not.
+    is not live is the last version of a deleted memory: it comes back, changed or not. What vectors depend on is a new
+    content, be its bytes the same: vectors belong to (id, n).
     """
     session = caller.session
     event_at = row.created_at if draft.event_at is None else to_micros(draft.event_at)
@@ -145,15 +152,21 @@ def replace(
             sha256=hashlib.sha256(content).digest(),
         )
     names = [name for name in Row._fields if name not in _UNCOMPARED and getattr(row, name) != getattr(changed, name)]
-    if not names and is_live:
+    has_new_vector = draft.vector is not None and not (
+        changed.sha256 == row.sha256 and has_stored_vector(session, row, draft)
+    )
+    if not names and not has_new_vector and is_live:
         return row
     # Before anything is written: a transaction goes on if its block catches the error.
     check_version(row, expected_version)
-    is_new_content = changed.sha256 != row.sha256 or changed.media_type != row.media_type
+    is_new_content = changed.sha256 != row.sha256 or changed.media_type != row.media_type or has_new_vector
+    is_new_content |= changed.title != row.title and content is not None and is_embedded_with_title(session)
     n = row.n
     if is_new_content and row.blob not in operation.new_contents:
         n = row.last_n + 1
-    is_own = row.begin_seq == operation.seq
+    before = operation.before.get(row.id)
+    # Not every row that began with this operation is an edit: a supersession is none.
+    is_own = row.begin_seq == operation.seq and (before is None or before.version < row.version)
     changed = changed._replace(
         version=row.version if is_own else row.version + 1,
         n=n,
@@ -163,7 +176,9 @@ def replace(
         run_id=operation.context.run_id,
     )
     caller.check_within(changed)
+    embedded = prepared_for(caller, draft, embedded) if is_new_content else None
     operation.write(changed, content if is_new_content else None)
+    attach(operation, changed, embedded)
     operation.record(op, row.id, _difference(row, changed, names))
     return changed
 

@@ -24,15 +24,17 @@ def get_many(caller: Caller, ids: Iterable[str], absent: Literal["raise", "skip"
         raise InvalidInput(f"missing={absent!r}; accepted: 'raise', 'skip'")
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise InvalidInput(f"ids={ids!r} is not an iterable of ids")
+    wanted = [check_id(memory_id) for memory_id in ids]
+    live = caller.rows_of(wanted)
     rows = []
-    for memory_id in ids:
+    for memory_id in wanted:
         try:
-            rows.append(find(caller, memory_id))
+            rows.append(_shown(caller, memory_id, live.get(memory_id)))
         except MemoryNotFound:
             if absent == "raise":
                 raise
     session = caller.session
-    found = session.blobs.read_many([row.live_path for row in rows])
+    found = session.blobs.read_many([caller.place_of(row) for row in rows])
     return [memory_of(row, session.checked(row, data), session.schemes) for row, data in zip(rows, found, strict=True)]
 
 
@@ -59,39 +61,47 @@ def find(caller: Caller, memory_id: str | None, key: str | None = None, namespac
         memory_id = _id_of(caller, check_text(key, "key"), check_text(namespace, "namespace"))
     else:
         raise InvalidInput("give either an id or key=, not both")
-    row = caller.visible(check_id(memory_id))
-    if row is None:
-        raise missing(caller, memory_id)
-    if is_expired(row):
-        raise MemoryExpired(
-            f"memory {memory_id} expired at {from_micros(row.expires_at or 0).isoformat()}", id=memory_id
-        )
-    return row
+    return _shown(caller, memory_id, caller.rows_of([check_id(memory_id)]).get(memory_id))
 
 
 def missing(caller: Caller, memory_id: str) -> MemoryNotFound:
     """Return the error that says why no live memory has this id, as far as the caller's scope may know."""
-    is_live = caller.session.live(memory_id) is not None
+    is_live = memory_id in caller.rows_of([memory_id])
     if is_live or last_version(caller, memory_id) is None:
         return MemoryNotFound(f"no memory {memory_id} here", id=memory_id)
-    with caller.session.snapshot() as (_, cursor):
+    with caller.reading() as (_, cursor):
         seq = cursor.execute("SELECT max(end_seq) FROM history WHERE id = ?", [memory_id]).fetchall()[0][0]
     return MemoryDeleted(f"memory {memory_id} was deleted at seq {seq}: undelete brings it back", id=memory_id, seq=seq)
 
 
 def last_version(caller: Caller, memory_id: str) -> Row | None:
     """Return the last closed version of a memory if it is within the caller's scope."""
-    with caller.session.snapshot() as (_, cursor):
+    with caller.reading() as (_, cursor):
         found = cursor.sql(
             f"{CLOSED_ROWS} WHERE m.id = ? ORDER BY m.end_seq DESC LIMIT 1", params=[memory_id]
         ).to_arrow_table()
     return next((row for row in to_rows(found) if caller.sees(row)), None)
 
 
+def _shown(caller: Caller, memory_id: str, row: Row | None) -> Row:
+    """Return the live row of a memory if the caller may see it and it has not expired; see :func:`find`."""
+    if row is None or not caller.sees(row):
+        raise missing(caller, memory_id)
+    if is_expired(row, caller.now):
+        raise MemoryExpired(
+            f"memory {memory_id} expired at {from_micros(row.expires_at or 0).isoformat()}", id=memory_id
+        )
+    return row
+
+
 def _id_of(caller: Caller, key: str, namespace: str) -> str:
-    session = caller.session
-    with session.writer:
-        memory_id = session.find_key(namespace, key)
+    if caller.moment is None:
+        with caller.session.writer:
+            memory_id = caller.session.find_key(namespace, key)
+    else:
+        with caller.reading() as (_, cursor):
+            sql = "SELECT id FROM memories WHERE key = ? AND namespace = ?"
+            memory_id = next((found for (found,) in cursor.execute(sql, [key, namespace]).fetchall()), None)
     row = None if memory_id is None else caller.visible(memory_id)
     if row is None:
         raise MemoryNotFound(f"no memory has the key {key!r} in namespace {namespace!r}", key=key, namespace=namespace)

@@ -23,7 +23,7 @@ def history(caller: Caller, memory_id: str) -> list[Version]:
     """Return every version of a memory, newest first; see ``Store.history``."""
     check_id(memory_id)
     schemes = caller.session.schemes
-    with caller.session.snapshot() as (view, cursor):
+    with caller.reading() as (view, cursor):
         closed = cursor.sql(
             f"{CLOSED_ROWS} WHERE m.id = ? ORDER BY m.begin_seq DESC", params=[memory_id]
         ).to_arrow_table()
@@ -80,7 +80,16 @@ def changes(caller: Caller, since: int) -> Iterator[Change]:
 
 
 def audit_condition(caller: Caller, cursor: duckdb.DuckDBPyConnection) -> Condition:
-    """Return the condition on ``audit_log a`` of entries about versions, before or after, within the caller's scope."""
+    """Return the condition on ``audit_log a`` of entries about versions, before or after, within the caller's scope.
+
+    Entries about links are left out: a link may lead out of the scope.
+    """
+    about = version_condition(caller, cursor)
+    return Condition(f"a.op NOT IN ('link', 'unlink') AND ({about.sql})", about.parameters)
+
+
+def version_condition(caller: Caller, cursor: duckdb.DuckDBPyConnection) -> Condition:
+    """Return the condition on a table ``a`` of rows whose ``memory_id`` and ``seq`` are those of such versions."""
     live = caller.scope.condition(cursor, caller.session.schemes)
     former = caller.scope.condition(cursor, caller.session.schemes, "history")
     return Condition(

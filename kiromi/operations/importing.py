@@ -17,6 +17,8 @@ from kiromi.operations.append import MAX_BATCH_BYTES
 from kiromi.operations.caller import Caller
 from kiromi.operations.delete import plan_delete
 from kiromi.operations.drafting import screened
+from kiromi.operations.embedding import Embedded, is_embedded_with_title
+from kiromi.operations.models import prepare_drafts
 from kiromi.operations.upsert import Effect, OnBad, plan_upserts
 from kiromi.portable.formats import Source
 from kiromi.portable.source import BadRecord, SourceRecord
@@ -190,12 +192,12 @@ def _rehearse(
 ) -> list[SourceRecord] | None:
     """Plan every record and drop the plans; return what is to be written, or None if that is too much to keep."""
     session = caller.session
+    looking = replace(caller, embeds=False)
     held: list[SourceRecord] | None = []
     held_bytes = 0
     for batch in _batches(reading.records(), options.batch_size):
         with session.lease:  # for a batch and not for all: another process may have its turn in between
-            operation = Operation(session, session.view.seq + 1, now_micros(), caller.context)
-            planned = plan_upserts(caller, operation, batch, on_bad)
+            planned = plan_upserts(looking, _scratch(caller), batch, on_bad)
         tally.count(plan.effect for plan in planned)
         for plan in planned:
             if held is not None and plan.effect != "unchanged":
@@ -213,9 +215,10 @@ def _commit(
     """Write records in batches of one operation each."""
     done = 0
     for batch in _batches(records, options.batch_size):
+        prepared = _prepare(caller, batch)
         # Alone in its commit: a write of another thread in the same one would not be seen by the look-up of the keys.
         with caller.session.lease, transaction(caller.session, caller.context) as operation:
-            planned = plan_upserts(caller, operation, batch, on_bad)
+            planned = plan_upserts(caller, operation, batch, on_bad, prepared)
         tally.count(plan.effect for plan in planned)
         written = tuple(plan.id for plan in planned if plan.effect != "unchanged")
         if written:
@@ -223,6 +226,27 @@ def _commit(
         done += len(batch)
         if options.on_progress is not None:
             options.on_progress(done, total)
+
+
+def _scratch(caller: Caller) -> Operation:
+    """Return an operation that is only looked at."""
+    return Operation(caller.session, caller.session.view.seq + 1, now_micros(), caller.context)
+
+
+def _prepare(caller: Caller, batch: Sequence[SourceRecord]) -> dict[str, Embedded]:
+    """Make the vectors of the records that would bring new content, by position, before others have to wait."""
+    if not is_embedded_with_title(caller.session) and all(record.draft.vector is None for record in batch):
+        return {}
+    with caller.session.lease:
+        operation = _scratch(caller)
+        planned = plan_upserts(replace(caller, embeds=False), operation, batch, lambda bad: None)
+    fresh = [
+        plan.record
+        for plan in planned
+        if (row := operation.after.get(plan.id)) is not None and row.blob in operation.new_contents
+    ]
+    made = prepare_drafts(caller, [record.draft for record in fresh])
+    return {record.position: embedded for record, embedded in zip(fresh, made, strict=True)}
 
 
 def _prune(caller: Caller, disappeared: Sequence[tuple[str, int]], options: Options, tally: _Tally) -> None:

@@ -78,7 +78,7 @@ def list_memories(
     selection = Selection.of(caller, within, where)
     query = _digest(selection, order)
     resumed = None if cursor is None else order.after(*_decode(cursor, query, order))
-    with caller.session.snapshot() as (view, connection):
+    with caller.reading() as (view, connection):
         condition = selection.condition(connection)
         sql, parameters = condition.sql, condition.parameters
         if resumed is not None:
@@ -96,7 +96,7 @@ def list_memories(
 def count(caller: Caller, within: Mapping[str, Any] | None, where: Any) -> int:
     """Return how many live memories lie within a scope and match a filter."""
     selection = Selection.of(caller, within, where)
-    with caller.session.snapshot() as (_, connection):
+    with caller.reading() as (_, connection):
         condition = selection.condition(connection)
         found = connection.execute(f"SELECT count(*) {_FROM} WHERE {condition.sql}", condition.parameters).fetchall()
     return int(found[0][0])
@@ -105,7 +105,7 @@ def count(caller: Caller, within: Mapping[str, Any] | None, where: Any) -> int:
 def list_ids(caller: Caller, within: Mapping[str, Any] | None, where: Any) -> list[str]:
     """Return the ids of live memories within a scope that match a filter, in order."""
     selection = Selection.of(caller, within, where)
-    with caller.session.snapshot() as (_, connection):
+    with caller.reading() as (_, connection):
         condition = selection.condition(connection)
         found = connection.sql(
             f"SELECT m.id {_FROM} WHERE {condition.sql} ORDER BY m.id", params=list(condition.parameters)

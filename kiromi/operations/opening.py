@@ -5,8 +5,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from kiromi.embed.base import Embedder
 from kiromi.errors import InvalidInput, SchemeMismatch
 from kiromi.operations.caller import Caller, Guard, check_text
+from kiromi.operations.models import adopt, resolve
 from kiromi.partition import Scheme, check_name
 from kiromi.session.location import resolve_root
 from kiromi.session.operation import Context
@@ -28,6 +30,7 @@ def open_caller(
     wait: float,
     durability: Durability,
     guards: Sequence[Guard],
+    embedder: Embedder | str | None,
 ) -> Caller:
     """Open a tenant and return who calls from now on; see ``kiromi.open``."""
     check_name(tenant, "tenant")
@@ -37,6 +40,7 @@ def open_caller(
     if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not wait >= 0:
         raise InvalidInput(f"wait={wait!r} is not a number of seconds of at least 0")
     wanted = None if scheme is None else Scheme.parse(scheme)
+    found = resolve(embedder)
     location = resolve_root(root, storage_options, catalog)
     session = acquire(
         location,
@@ -49,10 +53,13 @@ def open_caller(
     try:
         if wanted is not None:
             _check_scheme(session, wanted)
+        caller = Caller(session, Context(actor), guards=tuple(guards), is_read_only=read_only, embedder=found)
+        with session.lease:
+            adopt(caller)
     except BaseException:
         release(session)
         raise
-    return Caller(session, Context(actor), guards=tuple(guards), is_read_only=read_only)
+    return caller
 
 
 def check_actor(actor: str) -> None:

@@ -14,7 +14,7 @@ def partitions(caller: Caller, within: Mapping[str, Any] | None, depth: int | No
     if depth is not None and (not isinstance(depth, int) or isinstance(depth, bool) or depth < 1):
         raise InvalidInput(f"depth={depth!r} is not a whole number of at least 1, or None for whole paths")
     scope = caller.within(within)
-    with caller.session.snapshot() as (_, cursor):
+    with caller.reading() as (_, cursor):
         condition = scope.condition(cursor, caller.session.schemes)
         found = cursor.execute(
             "SELECT m.scheme, m.partition, count(*), sum(c.size)::BIGINT FROM memories m JOIN contents c USING (id, n)"

@@ -4,7 +4,7 @@ from typing import Any
 
 from kiromi.attributes import decode_attributes
 from kiromi.catalog.rows import Row
-from kiromi.model import Memory, MemoryInfo
+from kiromi.model import Hit, Memory, MemoryInfo
 from kiromi.operations.within import Schemes, partition_texts
 from kiromi.times import from_micros
 
@@ -26,6 +26,11 @@ def former_info_of(row: Row, live: Row | None, schemes: Schemes) -> MemoryInfo:
 def memory_of(row: Row, data: bytes, schemes: Schemes) -> Memory:
     """Return a live row with its content."""
     return Memory(data=data, **_facts(row, schemes, row.live_path))
+
+
+def hit_of(row: Row, data: bytes, schemes: Schemes, **found: Any) -> Hit:
+    """Return a live row with its content and what a search found out about it."""
+    return Hit(data=data, **found, **_facts(row, schemes, row.live_path))
 
 
 def _facts(row: Row, schemes: Schemes, path: str) -> dict[str, Any]:
@@ -52,6 +57,8 @@ def _facts(row: Row, schemes: Schemes, path: str) -> dict[str, Any]:
         "created_at": from_micros(row.created_at),
         "updated_at": from_micros(row.updated_at),
         "run_id": row.run_id,
+        "superseded_by": row.superseded_by,
+        "superseded_at": None if row.superseded_at is None else from_micros(row.superseded_at),
         "media_type": row.media_type,
         "size": row.size,
         "sha256": row.sha256.hex(),

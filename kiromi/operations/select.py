@@ -23,7 +23,6 @@ from kiromi.filters import (
 from kiromi.operations.caller import Caller
 from kiromi.operations.within import Schemes, Within, partition_texts
 from kiromi.partition import Bound, pruner
-from kiromi.times import now_micros
 
 _IN_CONTENTS = ("media_type", "size", "sha256")
 
@@ -67,7 +66,7 @@ class Selection:
             InvalidInput: ``within`` or ``where`` is refused.
         """
         return cls(
-            caller.session.schemes, caller.within(within), filter_of(where), None if with_expired else now_micros()
+            caller.session.schemes, caller.within(within), filter_of(where), None if with_expired else caller.now
         )
 
     def condition(self, cursor: duckdb.DuckDBPyConnection) -> Condition:

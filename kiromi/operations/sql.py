@@ -2,7 +2,8 @@
 
 ``memories``: id, version, seq, n, scheme, partition, path, title, key, namespace, kind, language, tags, attributes
 (JSON text), importance, confidence, event_at, valid_from, valid_until, expires_at, created_at, updated_at, run_id,
-media_type, size, sha256 (lower-case hex). Live memories, expired ones included; ``path`` is below ``data/``.
+superseded_by, superseded_at, media_type, size, sha256 (lower-case hex). Live memories, expired ones included; ``path``
+is below ``data/``.
 ``history``: the same of closed versions, and begin_seq, end_seq; ``path`` is that of the live row with the same (id, n)
 if there is one that the caller may see, else in the attic.
 ``contents``: id, n, ext, media_type, size, sha256.
@@ -29,7 +30,8 @@ from kiromi.operations.history import audit_condition, audit_detail
 _VERSION = (
     "m.id, m.version, m.begin_seq AS seq, m.n, m.scheme, m.partition, {path} AS path, m.title, m.key, m.namespace,"
     " m.kind, m.language, m.tags, m.attributes, m.importance, m.confidence, m.event_at, m.valid_from, m.valid_until,"
-    " m.expires_at, m.created_at, m.updated_at, m.run_id, c.media_type, c.size, lower(hex(c.sha256)) AS sha256"
+    " m.expires_at, m.created_at, m.updated_at, m.run_id, m.superseded_by, m.superseded_at, c.media_type, c.size,"
+    " lower(hex(c.sha256)) AS sha256"
 )
 _LIVE_PATH = "'data/' || m.partition || '/' || m.id || '.' || m.n || '.' || c.ext"
 _FORMER_PATH = (

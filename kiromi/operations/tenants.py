@@ -230,6 +230,8 @@ def _remove(location: Root, tenant: str) -> None:
     last = [catalog, Path(f"{lock}.ask"), lock]
     folders = [folder] if location.is_local else []
     try:
+        if location.index_path(tenant).is_dir():
+            shutil.rmtree(location.index_path(tenant))
         if not location.is_local:
             location.blobs(tenant).remove_all()
         elif folder.is_dir():

@@ -1,5 +1,6 @@
 """Update: make the next version of a memory from what is there and what is given."""
 
+import hashlib
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from kiromi.ids import check_id
 from kiromi.model import Draft, Memory
 from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import check_expected, check_key_free, check_partition, record_of, replace, screened
+from kiromi.operations.embedding import Embedded, is_embedded_with_title, prepare
 from kiromi.operations.get import missing
 from kiromi.operations.present import memory_of
 from kiromi.partition import BUILT_INS
@@ -26,19 +28,25 @@ UPDATABLE = tuple(name for name in FIELDS if name not in _FIXED)
 def update(caller: Caller, memory_id: str, given: Mapping[str, Any], expected_version: int | None) -> Memory:
     """Make the next version of a memory; see ``Store.update``."""
     caller.check_writable()
+    embedded = _prepare(caller, memory_id, given)
     row, data = run(
         caller.session,
         caller.context,
-        lambda operation: plan_update(caller, operation, memory_id, given, expected_version),
+        lambda operation: plan_update(caller, operation, memory_id, given, expected_version, embedded),
     )
     content = caller.session.read_blob(row) if data is None else data
     return memory_of(row, content, caller.session.schemes)
 
 
 def plan_update(
-    caller: Caller, operation: Operation, memory_id: str, given: Mapping[str, Any], expected_version: int | None = None
+    caller: Caller,
+    operation: Operation,
+    memory_id: str,
+    given: Mapping[str, Any],
+    expected_version: int | None = None,
+    embedded: Embedded | None = None,
 ) -> tuple[Row, bytes | None]:
-    """Plan an update; return the new row, and the content if it is at hand.
+    """Plan an update; return the new row, and the content if it is at hand. ``embedded`` are its vectors, if prepared.
 
     Guards run here, with the writer waiting: they see the whole draft as it is about to be stored.
 
@@ -55,7 +63,11 @@ def plan_update(
     check_partition(caller.session, given.get("partition"))
     # The content facts of (id, n) never change, so another media type needs the same bytes again under a new n.
     needs_content = (
-        "content" in given or bool(caller.guards) or (given.get("media_type") or row.media_type) != row.media_type
+        "content" in given
+        or bool(caller.guards)
+        or given.get("vector") is not None
+        or (given.get("media_type") or row.media_type) != row.media_type
+        or ("title" in given and is_embedded_with_title(caller.session))
     )
     content = given["content"] if "content" in given else _current(caller, operation, row) if needs_content else b""
     record = record_of(row, _merged(row, given), content)
@@ -73,8 +85,32 @@ def plan_update(
     if (draft.namespace, draft.key) != (row.namespace, row.key):
         check_key_free(operation, draft.namespace, draft.key)
     data = draft.content if needs_content else None
-    new = replace(caller, operation, row, draft, data, "update", expected_version=expected_version)
+    new = replace(caller, operation, row, draft, data, "update", expected_version=expected_version, embedded=embedded)
     return new, draft.content if needs_content else operation.new_contents.get(new.blob)
+
+
+def _prepare(caller: Caller, memory_id: str, given: Mapping[str, Any]) -> Embedded | None:
+    """Make the vectors that the update will most likely need, before others have to wait."""
+    if not is_embedded_with_title(caller.session) or given.get("vector") is not None:
+        return None
+    row = caller.visible(check_id(memory_id)) if {"content", "title", "media_type"} & given.keys() else None
+    if row is None:
+        return None
+    content = given["content"] if "content" in given else caller.session.read_blob(row)
+    title = given.get("title") if "title" in given else row.title
+    media_type = given.get("media_type") or row.media_type
+    if "content" in given and given.get("media_type") is None and isinstance(content, str) is _is_binary(row):
+        media_type = "text/markdown" if isinstance(content, str) else "application/octet-stream"
+    if not isinstance(content, str | bytes) or not isinstance(title, str | None) or not isinstance(media_type, str):
+        return None  # the plan refuses it
+    try:
+        data = content.encode() if isinstance(content, str) else content
+        data.decode()
+    except UnicodeError:
+        return None  # the plan refuses it, or stores bytes, of which there is nothing to embed
+    if (hashlib.sha256(data).digest(), title, media_type) == (row.sha256, row.title, row.media_type):
+        return None
+    return prepare(caller, [Draft(data, media_type, title=title)])[0]
 
 
 def _screened_within(caller: Caller, draft: Draft) -> Draft:

@@ -2,18 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
 from kiromi.errors import AlreadyExists, InvalidInput
 from kiromi.model import Draft
 from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import create, replace
+from kiromi.operations.embedding import Embedded
+from kiromi.operations.supersession import check_winner, say
 from kiromi.portable.source import BadRecord, SourceRecord
 from kiromi.session.operation import Operation
+from kiromi.times import to_micros
 
 Effect: TypeAlias = Literal["added", "changed", "unchanged"]
 OnBad: TypeAlias = Callable[[BadRecord], None]
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,16 @@ class Planned:
     id: str
 
 
-def plan_upserts(caller: Caller, operation: Operation, batch: Sequence[SourceRecord], on_bad: OnBad) -> list[Planned]:
+def plan_upserts(
+    caller: Caller,
+    operation: Operation,
+    batch: Sequence[SourceRecord],
+    on_bad: OnBad,
+    prepared: Mapping[str, Embedded] = _NOTHING,
+) -> list[Planned]:
     """Plan an upsert of each record; report those that are bad and leave them out.
+
+    ``prepared`` has the vectors of new contents, by the positions of their records.
 
     No two records have the same key or id. No other operation is part of the same commit: the look-up of the keys
     would not see it.
@@ -35,7 +48,7 @@ def plan_upserts(caller: Caller, operation: Operation, batch: Sequence[SourceRec
     planned = []
     for record in batch:
         try:
-            planned.append(_plan_record(caller, operation, record, known))
+            planned.append(_plan_record(caller, operation, record, known, prepared.get(record.position)))
         except (InvalidInput, AlreadyExists) as error:
             on_bad(BadRecord(record.position, error.message))
     return planned
@@ -72,24 +85,34 @@ def _look_up(caller: Caller, operation: Operation, drafts: Sequence[Draft]) -> _
     return _Known(holders, deleted, iter(caller.session.ids.make_many(len(drafts))))
 
 
-def _plan_record(caller: Caller, operation: Operation, record: SourceRecord, known: _Known) -> Planned:
+def _plan_record(
+    caller: Caller, operation: Operation, record: SourceRecord, known: _Known, embedded: Embedded | None
+) -> Planned:
     """Plan an upsert.
 
     Raises:
         AlreadyExists: the key belongs to another id, or the id to another key, or to what the caller cannot see.
-        InvalidInput: the scheme cannot place it, or it would lie outside the caller's scope.
+        InvalidInput: the scheme cannot place it, it would lie outside the caller's scope, or the memory that is said to
+            have replaced it was replaced by it.
     """
     draft = record.draft
     row = _current(caller, operation, draft, known)
+    memory_id = row.id if row is not None else draft.id or next(known.fresh)
+    if record.superseded is not None:
+        check_winner(operation, memory_id, record.superseded[0], known.deleted.get)
+    effect: Effect = "added"
     if row is None:
-        memory_id = draft.id or next(known.fresh)
-        create(caller, operation, draft, memory_id)
-        return Planned(record, "added", memory_id)
-    if row.id in known.deleted:
-        replace(caller, operation, row, draft, draft.content, "undelete", is_live=False)
-        return Planned(record, "added", row.id)
-    new = replace(caller, operation, row, draft, draft.content, "put")
-    return Planned(record, "unchanged" if new is row else "changed", row.id)
+        new = create(caller, operation, draft, memory_id, embedded)
+    elif row.id in known.deleted:
+        new = replace(caller, operation, row, draft, draft.content, "undelete", is_live=False, embedded=embedded)
+    else:
+        new = replace(caller, operation, row, draft, draft.content, "put", embedded=embedded)
+        effect = "unchanged" if new is row else "changed"
+    if record.superseded is not None:
+        winner, at = record.superseded
+        if say(operation, new, winner, to_micros(at)) is not new and effect == "unchanged":
+            effect = "changed"
+    return Planned(record, effect, memory_id)
 
 
 def _current(caller: Caller, operation: Operation, draft: Draft, known: _Known) -> Row | None:

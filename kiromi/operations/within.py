@@ -159,7 +159,7 @@ def _undecided(
     rest = []
     for segment, text in wanted:
         own = scheme.segment(segment.name)
-        if own is not None and _is_same(own, segment):
+        if own is not None and is_same_segment(own, segment):
             if texts[own.name] != text:
                 return None
         else:
@@ -167,7 +167,7 @@ def _undecided(
     return tuple(rest)
 
 
-def _is_same(one: Segment, other: Segment) -> bool:
+def is_same_segment(one: Segment, other: Segment) -> bool:
     """Tell whether two segments render every memory alike."""
     return (one.field, one.transform, one.default) == (other.field, other.transform, other.default)
 

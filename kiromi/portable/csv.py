@@ -18,13 +18,13 @@ from typing import Any, BinaryIO
 from kiromi.attributes import encode_attributes
 from kiromi.errors import InvalidInput
 from kiromi.model import ExportReport, Memory
-from kiromi.portable.lines import MAX_LINE_BYTES, bounded_lines, encode_json, plain_fields
+from kiromi.portable.lines import MAX_LINE_BYTES, SUPERSEDED, bounded_lines, encode_json, plain_fields
 from kiromi.portable.source import BadRecord, Found, check_record, columns_to_fields, open_source, parse_json, read_time
 from kiromi.records import TIME_FIELDS
 
 HEADER = (
     *("id", "namespace", "key", "kind", "title", "tags", "language", "importance", "confidence"),
-    *TIME_FIELDS,
+    *(*TIME_FIELDS, *SUPERSEDED),
     *("media_type", "sha256", "attributes", "content", "content_base64"),
 )
 """The columns that are written."""
@@ -168,7 +168,7 @@ def _value(name: str, cell: str, types: Mapping[str, str]) -> Any:
 
 def _row(memory: Memory) -> dict[str, Any]:
     row = plain_fields(memory)
-    for name in TIME_FIELDS:
+    for name in (*TIME_FIELDS, "superseded_at"):
         if name in row:
             row[name] = row[name].isoformat()
     row["tags"] = encode_json(memory.tags) if memory.tags else ""

@@ -16,11 +16,13 @@ from kiromi.records import TIME_FIELDS
 MAX_LINE_BYTES = 512 * 2**20
 """The longest line that a reader takes into memory."""
 _PLAIN = ("id", "namespace", "key", "kind", "title", "tags", "language", "importance", "confidence")
+SUPERSEDED = ("superseded_by", "superseded_at")
+"""What says that another memory replaced a record's; they come together."""
 
 
 def plain_fields(memory: MemoryInfo) -> dict[str, Any]:
     """Return all that a record needs of a memory but content, attributes and links; times are still datetimes."""
-    names = (*_PLAIN, *TIME_FIELDS, "media_type", "sha256")
+    names = (*_PLAIN, *TIME_FIELDS, *SUPERSEDED, "media_type", "sha256")
     return {name: value for name in names if (value := getattr(memory, name)) is not None}
 
 

@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
     + [("tags", pa.list_(pa.string())), ("attributes", pa.string()), ("language", pa.string())]
     + [("importance", pa.float64()), ("confidence", pa.float64())]
     + [(name, _UTC) for name in TIME_FIELDS]
+    + [("superseded_by", pa.string()), ("superseded_at", _UTC)]
     + [("media_type", pa.string()), ("sha256", pa.string()), ("links", pa.string()), ("content", pa.large_binary())],
     metadata={_OURS: b"1"},
 )

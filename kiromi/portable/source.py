@@ -15,15 +15,17 @@ from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from pathlib import Path
 from reprlib import repr as brief
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, cast
 
+from kiromi.attributes import check_scalar
 from kiromi.errors import InvalidInput
+from kiromi.ids import check_id
 from kiromi.model import Draft
 from kiromi.records import FIELDS, TIME_FIELDS, parse_record
 
 Link: TypeAlias = Mapping[str, Any]
 
-_ALSO_READ = ("content_base64", "links", "sha256")
+_ALSO_READ = ("content_base64", "links", "sha256", "superseded_by", "superseded_at")
 COLUMNS = frozenset(FIELDS) | frozenset(_ALSO_READ)
 """The names that have a meaning of their own in a table or a JSON line; any other column of a table is an attribute."""
 
@@ -37,6 +39,8 @@ class SourceRecord:
     draft: Draft
     links: tuple[Link, ...] = ()
     """The links that the source gives it, as they stand there."""
+    superseded: tuple[str, datetime] | None = None
+    """The id of the memory that replaced this one, and from when on; None if the source does not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def check_record(fields: Mapping[str, Any], position: str, namespace: str) -> Fo
     Args:
         fields: as :func:`~kiromi.records.parse_record` takes them, with attributes in their JSON form or as Python
             values; also ``content_base64`` in place of ``content``, ``links`` (a list of objects), and ``sha256``,
-            which the content must have.
+            which the content must have; and ``superseded_by`` with ``superseded_at``.
         position: where the record stands.
         namespace: of a record that names none.
     """
@@ -75,7 +79,7 @@ def check_record(fields: Mapping[str, Any], position: str, namespace: str) -> Fo
             record["namespace"] = namespace
         draft = parse_record(record)
         _check_sha256(draft, fields.get("sha256"))
-        return SourceRecord(position, draft, _links(fields.get("links")))
+        return SourceRecord(position, draft, _links(fields.get("links")), _superseded(fields))
     except InvalidInput as error:
         return BadRecord(position, error.message)
 
@@ -198,6 +202,22 @@ def _check_sha256(draft: Draft, expected: Any) -> None:
         found = sha256(draft.content).hexdigest()
         if found != expected:
             raise InvalidInput(f"sha256 {brief(expected)}: the content has {found}; it was changed since then")
+
+
+def _superseded(fields: Mapping[str, Any]) -> tuple[str, datetime] | None:
+    winner, at = fields.get("superseded_by"), fields.get("superseded_at")
+    if winner is None and at is None:
+        return None
+    if winner is None or at is None:
+        raise InvalidInput("superseded_by and superseded_at come together: the id of a memory, and a time")
+    moment = read_time(at, "superseded_at")
+    if not isinstance(moment, datetime):
+        raise InvalidInput(f"superseded_at {brief(at)}: expected an ISO 8601 date or time")
+    try:
+        check_id(winner)
+    except InvalidInput as error:
+        raise InvalidInput(f"superseded_by: {error.message}") from error
+    return winner, cast(datetime, check_scalar(moment, "superseded_at"))
 
 
 def _links(value: Any) -> tuple[Link, ...]:

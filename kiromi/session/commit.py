@@ -191,7 +191,7 @@ def commit(session: Session, plan: CommitPlan) -> None:
             if is_folded:
                 pending.forget_cleared()
             pending.add(changes.places, dict(plan.facts))
-            session.publish(session.view.advance(changes), changes.head)
+            session.publish_changes(changes)
     if doubt is not None:
         # Reopening has recovered; what remains is to see whether the commit took place.
         if session.head.hash != changes.head.hash:

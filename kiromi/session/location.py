@@ -50,6 +50,13 @@ class Root:
             return self.catalog
         return self.catalog / tenant_folder(tenant) / CATALOG_NAME
 
+    def index_path(self, tenant: str) -> Path:
+        """Return the folder of the tenant's derived indices; always local, so for object stores beside the catalog."""
+        if self.is_local:
+            return Path(self.tenant_path(tenant)) / "index"
+        catalog = self.catalog_path(tenant)
+        return catalog.parent / "index" if catalog.name == CATALOG_NAME else catalog.with_suffix(".index")
+
     def blobs(self, tenant: str, *, durable: bool = True) -> Blobs:
         """Return the backend for the tenant's blobs."""
         if self.filesystem is None:

@@ -15,6 +15,8 @@ from kiromi.blobs.base import NewBlob
 from kiromi.catalog.audit import seal
 from kiromi.catalog.changes import BlobKey, Changes, ContentRow, Head
 from kiromi.catalog.rows import Row
+from kiromi.catalog.vectors import ContentVectors
+from kiromi.model import Link
 
 # Made once: making an encoder costs more than encoding the few facts of an entry.
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -58,8 +60,12 @@ class Operation:
         self.removed: dict[str, Row] = {}
         """What each memory was when the operation removed it."""
         self.new_contents: dict[BlobKey, bytes] = {}
+        self.vectors: list[ContentVectors] = []
         self.log: list[tuple[str, str | None, str]] = []
+        self.statements: list[tuple[str, tuple[Any, ...]]] = []
         self.keys: dict[tuple[str, str], str | None] = {}
+        self.links: dict[tuple[str, str, str], Link | None] = {}
+        """What it did to links, by src, dst and kind: the one that holds, or None; the tables tell only afterwards."""
         self._state = state
 
     def live(self, memory_id: str) -> Row | None:
@@ -97,6 +103,8 @@ class Operation:
         if row.key is not None:
             self.keys[row.namespace, row.key] = row.id
         if data is not None:
+            if row.blob in self.new_contents:  # what this very operation brought in before
+                self.vectors = [item for item in self.vectors if (item.id, item.n) != row.blob]
             self.new_contents[row.blob] = data
 
     def remove(self, memory_id: str) -> None:
@@ -110,6 +118,14 @@ class Operation:
     def record(self, op: str, memory_id: str | None, detail: Mapping[str, Any] | str) -> None:
         """Add an entry to the audit log; ``detail`` holds facts, as a mapping or as its JSON text, never content."""
         self.log.append((op, memory_id, detail if isinstance(detail, str) else _to_json(detail)))
+
+    def add_vectors(self, vectors: ContentVectors) -> None:
+        """Bring in the vectors of a content that has none of that model."""
+        self.vectors.append(vectors)
+
+    def execute(self, sql: str, *parameters: Any) -> None:
+        """Run a statement within the transaction of the commit; for what is rare, such as a model's registration."""
+        self.statements.append((sql, parameters))
 
     def _touch(self, memory_id: str) -> None:
         current = self.live(memory_id)
@@ -143,6 +159,12 @@ class CommitPlan:
                 self._move_former(before, after)
             if after is not None and (before is None or after.n != before.n):
                 self._place_current(after, operation.new_contents.get(after.blob))
+        self.changes.vectors.extend(
+            (item, operation.seq)
+            for item in operation.vectors
+            if item.id not in operation.after or _is_content(operation.after[item.id], item.n)
+        )
+        self.changes.statements.extend(operation.statements)
         self._chain(operation)
 
     def _move_former(self, before: Row, after: Row | None) -> None:
@@ -177,3 +199,8 @@ class CommitPlan:
         self.changes.audit.extend(sealed)
         last = sealed[-1].hash if sealed else head.hash
         self.changes.head = Head(operation.seq, operation.at, last, head.entries + len(log))
+
+
+def _is_content(row: Row | None, n: int) -> bool:
+    """Tell whether a row that an operation leaves has that content; others that it made on the way are not stored."""
+    return row is not None and row.n == n

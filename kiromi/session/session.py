@@ -7,11 +7,12 @@ another process wrote, reading, letting go. Everything but the constructor runs 
 import contextlib
 import ctypes
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 
@@ -19,10 +20,11 @@ from kiromi.blobs.base import Blobs
 from kiromi.blobs.local import LocalBlobs, make_durable_folder
 from kiromi.blobs.objects import ObjectBlobs
 from kiromi.catalog.audit import genesis
-from kiromi.catalog.changes import BlobKey, Head
+from kiromi.catalog.changes import BlobKey, Changes, Head
 from kiromi.catalog.database import Catalog, Meta
 from kiromi.catalog.rows import Row
 from kiromi.catalog.view import View
+from kiromi.embed.base import Embedder, Model
 from kiromi.errors import (
     BlobMissing,
     ChecksumMismatch,
@@ -36,6 +38,7 @@ from kiromi.errors import (
 from kiromi.ids import IdSource
 from kiromi.partition import BUILT_INS, Scheme
 from kiromi.session.epoch import claim_epoch
+from kiromi.session.feed import Feed
 from kiromi.session.lease import Lease
 from kiromi.session.location import CATALOG_NAME, Root
 from kiromi.session.lock import StoreLock, lock_path
@@ -48,8 +51,24 @@ T = TypeVar("T")
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
+class Attached(Protocol):
+    """Something derived that lives as long as the session holds the lock, such as the indices."""
+
+    def release(self) -> None:
+        """Save what is worth it and let go; the lock is about to be given to somebody else. Must not raise."""
+
+
 class Session:
     """What one process holds of one tenant; shared by all its handles and threads."""
+
+    active_scheme = 0
+    """The number of the scheme that new memories follow."""
+    active_model: int | None = None
+    """The number of the embedding model whose vectors are searched."""
+    gc_floor = 0
+    """Below this seq only snapshots can be read."""
+    composer: int | None = None
+    """The thread that composes a transaction, if one does; it holds ``writer``."""
 
     def __init__(self, root: Root, tenant: str, *, template: str | None, read_only: bool, durable: bool) -> None:
         """``template`` is the scheme of a store that is to be created if there is none."""
@@ -66,13 +85,20 @@ class Session:
         """What any of the schemes reads."""
         self.built_ins: dict[int, frozenset[str]] = {}
         """Which built-ins each scheme reads."""
-        self.active_scheme = 0
+        self.models: dict[int, Model] = {}
+        """The embedding models whose vectors the store holds, or held."""
+        self.settings: Mapping[str, Any] = {}
+        """Of the store, as ``reindex`` was told."""
+        self.embedders: dict[int, Embedder] = {}
+        """Those of the models that could be made without the caller's help, made when first needed."""
+        self.registering = threading.Lock()
+        """Held while a model is added to the registry."""
+        self.feed = Feed()
+        self.attached: dict[str, Attached] = {}
         self.writer = threading.RLock()
         """Held by the one thread that commits."""
         self.turns: Turns[Any] = Turns()
         """Requests that wait for a group commit."""
-        self.composer: int | None = None
-        """The thread that composes a transaction, if one does; it holds ``writer``."""
         self._template = template
         self._publish = threading.Lock()
         self._catalog: Catalog | None = None
@@ -189,6 +215,13 @@ class Session:
         """Let readers see a commit."""
         self._view, self._head = view, head
 
+    def publish_changes(self, changes: Changes) -> None:
+        """Let readers see a commit of this session."""
+        if changes.statements:
+            self._load_registries(self.catalog)
+        self.publish(self.view.advance(changes), changes.head)
+        self.feed.add(changes)
+
     def settle(self, changed: Mapping[str, Row | None] = _NOTHING, just_put: Mapping[BlobKey, str] = _NOTHING) -> None:
         """Bring every pending blob where it belongs; what fails stays pending and is tried with the next commit.
 
@@ -304,6 +337,10 @@ class Session:
         if self._catalog is None:
             return
         try:
+            for attached in self.attached.values():
+                attached.release()
+            self.attached.clear()
+            self.feed.stop()
             with self.writer:
                 if not self.read_only:
                     self.lease.check()
@@ -406,13 +443,21 @@ class Session:
             view = self._view
         else:
             view = self._view.advance(catalog.changes_since(self._view))
+        self._load_registries(catalog)
+        self.publish(view, head)
+
+    def _load_registries(self, catalog: Catalog) -> None:
+        """Read what is few and rarely changes: schemes, models, settings."""
         self.schemes = {number: Scheme.parse(template) for number, template in catalog.schemes().items()}
         self.fields = frozenset(field for scheme in self.schemes.values() for field in scheme.fields)
         self.built_ins = {
             number: frozenset(BUILT_INS).intersection(scheme.fields) for number, scheme in self.schemes.items()
         }
         self.active_scheme = catalog.active_scheme()
-        self.publish(view, head)
+        self.models = {number: Model(*facts) for number, facts in catalog.models().items()}
+        self.active_model = catalog.active_model()
+        self.gc_floor = catalog.gc_floor()
+        self.settings = {name: json.loads(value) for name, value in catalog.settings().items()}
 
     def _recover(self) -> None:
         """Settle what a killed process left behind, then empty ``staging/`` of what no row names."""

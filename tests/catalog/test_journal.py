@@ -1,17 +1,20 @@
 """The journal's text: an exact inverse, and what a killed process left in it is folded on opening."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 import kiromi
 from kiromi.catalog.changes import Changes, ContentRow, Head, combine, from_journal, to_journal
 from kiromi.catalog.rows import AuditRow, Row
+from kiromi.catalog.vectors import ContentVectors
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _maybe = st.none() | _texts
@@ -22,7 +25,15 @@ _rows = st.builds(
     Row, _texts, _small, _small, _small, _small, _small, _texts, _maybe, _maybe, _texts, _texts, _maybe,
     st.lists(_texts, max_size=3).map(tuple), _texts, st.none() | st.floats(0, 1), st.none() | st.floats(0, 1),
     _micros, st.none() | _micros, st.none() | _micros, st.none() | _micros, _micros, _micros, _maybe,
-    _texts, _texts, _small, _hashes,
+    _maybe, st.none() | _micros, _texts, _texts, _small, _hashes,
+)  # fmt: skip
+_floats = st.lists(st.floats(width=32, allow_nan=False), min_size=3, max_size=3)
+_vectors = st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 99), _floats), min_size=1, max_size=3).flatmap(
+    lambda passages: st.builds(
+        ContentVectors, _texts, _small, _small,
+        st.just(tuple((begin, end) for begin, end, _ in passages)),
+        st.just(np.array([floats for *_, floats in passages], np.float32)),
+    )
 )  # fmt: skip
 _changes = st.builds(
     Changes,
@@ -37,12 +48,24 @@ _changes = st.builds(
         max_size=3,
     ),
     places=st.dictionaries(st.tuples(_texts, _small), st.lists(_texts, max_size=3).map(tuple), max_size=3),
+    vectors=st.lists(st.tuples(_vectors, _small), max_size=2),
 )
 
 
 @given(_changes)
 def test_journal_round_trip(changes: Changes) -> None:
     assert from_journal(to_journal(changes)) == changes
+
+
+@given(_rows)
+def test_a_journal_of_a_kiromi_that_knew_fewer_columns_is_read(row: Row) -> None:
+    former = row._replace(superseded_by=None, superseded_at=None)
+    document = json.loads(to_journal(Changes(Head(1, 1, b"h", 1), live={"x": former})))
+    values = document["live"][0][1]
+    begin = Row._fields.index("superseded_by")
+    del values[begin : begin + 2]
+    del document["vectors"]
+    assert from_journal(json.dumps(document)).live == {"x": former}
 
 
 @given(st.lists(_changes, min_size=1, max_size=4))

@@ -14,7 +14,7 @@ from kiromi.ids import format_id
 def _row(memory_id: str, seq: int) -> Row:
     return Row(
         memory_id, seq, 1, 1, seq, 1, "user=a", None, "k", "", "episodic", None, ("t", "u"), '{"user":"a"}', 0.5, None,
-        1, None, 2, None, 3, 4, "run", "md", "text/markdown", 5, b"x" * 32,
+        1, None, 2, None, 3, 4, "run", None, None, "md", "text/markdown", 5, b"x" * 32,
     )  # fmt: skip
 
 

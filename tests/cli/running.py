@@ -19,6 +19,7 @@ _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{6})?Z"), "TIME"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"attic/[0-9A-Z]{2}/"), "attic/XX/"),
+    (re.compile(r"(?<![\d.])-?\d+\.\d{4}(?![\d.])"), "SCORE"),
 )
 
 
@@ -50,7 +51,7 @@ class Result:
 
     @property
     def stable(self) -> str:
-        """Stdout with ids numbered in the order of their coming, and times and hashes replaced."""
+        """Stdout with ids numbered in the order of their coming, and times, hashes and scores replaced."""
         return stable(self.text)
 
 

@@ -41,7 +41,7 @@ _CODES = {
 
 
 def test_every_error_has_its_exit_code() -> None:
-    classes = [item for _, item in inspect.getmembers(errors, inspect.isclass) if issubclass(item, Exception)]
+    classes = [item for _, item in inspect.getmembers(errors, inspect.isclass) if issubclass(item, errors.KiromiError)]
     assert {item.__name__: exit_code(item("why")) for item in classes} == _CODES
     assert exit_code(PermissionError("no")) == 5
     assert exit_code(KeyboardInterrupt()) == 130

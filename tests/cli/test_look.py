@@ -115,7 +115,13 @@ def test_stats_for_people_and_programs(filled: Program) -> None:
 def test_init_says_whether_it_made_the_store(bare: Program) -> None:
     assert bare("init", "--scheme", SCHEME).text == f"made {bare.root}, tenant default, scheme {SCHEME}\n"
     again = bare("init", "--scheme", SCHEME, "--json").document
-    assert again == {"store": str(bare.root), "tenant": "default", "scheme": SCHEME, "created": False}
+    assert again == {
+        "store": str(bare.root),
+        "tenant": "default",
+        "scheme": SCHEME,
+        "model": None,
+        "created": False,
+    }
     assert bare("init", "--scheme", "user={user}", "--json", code=7).error["kind"] == "scheme_mismatch"
     assert bare("--tenant", "acme", "init", "--scheme", "user={user}", "--json").document["created"] is True
 

@@ -1,4 +1,4 @@
-"""Every console transcript of the pages is what the real program prints; ids, times and hashes may differ.
+"""Every console transcript of the pages is what the real program prints; ids, times, hashes and scores may differ.
 
 The pages are the golden files: ``KIROMI_UPDATE_DOCS=1`` writes what was printed into them.
 """

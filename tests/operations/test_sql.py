@@ -16,7 +16,8 @@ from tests.operations.tree import attic_files, data_files
 
 _VERSION = (
     "id version seq n scheme partition path title key namespace kind language tags attributes importance confidence"
-    " event_at valid_from valid_until expires_at created_at updated_at run_id media_type size sha256"
+    " event_at valid_from valid_until expires_at created_at updated_at run_id superseded_by"
+    " superseded_at media_type size sha256"
 )
 COLUMNS = {
     "memories": _VERSION,

@@ -105,6 +105,7 @@ def memory(draw: st.DrawFn, number: int) -> Memory:
     kinds = ["application/octet-stream", "image/png"]
     if is_text(data):
         kinds += ["text/markdown", "text/plain", "application/json", "text/html; charset=utf-8"]
+    said = draw(st.one_of(st.none(), moments))
     valid = sorted(draw(st.lists(moments, min_size=2, max_size=2, unique=True)))
     return Memory(
         id=format_id(number),
@@ -129,6 +130,8 @@ def memory(draw: st.DrawFn, number: int) -> Memory:
         created_at=draw(moments),
         updated_at=draw(moments),
         run_id=None,
+        superseded_by=None if said is None else format_id(number + 100),
+        superseded_at=said,
         media_type=draw(st.sampled_from(kinds)),
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
@@ -169,6 +172,8 @@ def simple(data: bytes | str = b"hello", number: int = 1, **fields: Any) -> Memo
         "created_at": at,
         "updated_at": at,
         "run_id": None,
+        "superseded_by": None,
+        "superseded_at": None,
         "media_type": "text/markdown",
         "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),

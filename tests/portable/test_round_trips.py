@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def by_id(found: list[Found]) -> dict[str | None, SourceRecord]:
     return {record.draft.id: record for record in found if isinstance(record, SourceRecord)}
 
 
+def superseded(memory: Memory) -> tuple[str, datetime] | None:
+    if memory.superseded_by is None or memory.superseded_at is None:
+        return None
+    return memory.superseded_by, memory.superseded_at
+
+
 @pytest.mark.parametrize("form", ["jsonl", "parquet", "hive", "markdown"])
 @given(data=st.data())
 def test_a_lossless_format_gives_back_all_that_a_caller_gave(form: str, data: st.DataObject) -> None:
@@ -60,6 +67,7 @@ def test_a_lossless_format_gives_back_all_that_a_caller_gave(form: str, data: st
         record = found[memory.id]
         assert facts(record.draft) == facts(memory)
         assert list(record.links) == linked[memory.id]
+        assert record.superseded == superseded(memory)
 
 
 @given(written=memories())
@@ -73,8 +81,9 @@ def test_csv_loses_only_what_it_says(written: list[Memory]) -> None:
     assert [text.split()[0] for text in report.lost] == ["links", "an"]
     assert len(found) == len(written)
     for memory in written:
-        draft = found[memory.id].draft
-        assert facts(draft) == {**facts(memory), "title": memory.title or None}
+        record = found[memory.id]
+        assert facts(record.draft) == {**facts(memory), "title": memory.title or None}
+        assert record.superseded == superseded(memory)
 
 
 @given(written=memories())

@@ -40,6 +40,14 @@ _RULES: Mapping[str, str] = {
         SELECT m.id, 'its last content is said to be ' || m.last_n || ', but it has ' || greatest(m.n, max(c.n))
         FROM memories m JOIN contents c USING (id) GROUP BY m.id, m.n, m.last_n
         HAVING m.last_n < greatest(m.n, max(c.n))""",
+    "supersession_incomplete": """
+        SELECT DISTINCT id, CASE WHEN superseded_at IS NULL
+               THEN 'it is superseded by ' || superseded_by || ', but it is not said from when on'
+               ELSE 'it is superseded, but it is not said by what' END
+        FROM (
+            SELECT id, superseded_by, superseded_at FROM memories
+            UNION ALL SELECT id, superseded_by, superseded_at FROM history
+        ) WHERE (superseded_by IS NULL) <> (superseded_at IS NULL)""",
     "intervals_overlap": """
         WITH intervals AS (
             SELECT id, begin_seq, end_seq FROM history

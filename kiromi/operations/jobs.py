@@ -1,0 +1,86 @@
+"""Jobs: long work that is done in many operations, and its row in ``migration_state`` by which it is resumed.
+
+A job's row changes in the same transactions as what the job does, so its cursor is never ahead of the work or behind.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kiromi.operations.caller import Caller
+from kiromi.session.operation import Operation
+
+_COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts'
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its row says."""
+
+    id: str
+    kind: str
+    status: str
+    """``running``, ``done``, ``failed`` or ``abandoned``."""
+    digest: str
+    """Of ``params``."""
+    params: Mapping[str, Any]
+    cursor: str | None
+    done: int
+    total: int
+    attempts: int
+
+
+def digest_of(params: Mapping[str, Any]) -> str:
+    """Return what tells the parameters of one job from another's: SHA-256, lower-case hex."""
+    return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()
+
+
+def running(caller: Caller, kind: str) -> Job | None:
+    """Return the job of a kind that was begun and not ended."""
+    with caller.session.snapshot() as (_, cursor):
+        found = cursor.execute(
+            f"SELECT {_COLUMNS} FROM migration_state WHERE kind = ? AND status = 'running'", [kind]
+        ).fetchall()
+    if not found:
+        return None
+    job_id, kind, status, digest, params, last, done, total, attempts = found[0]
+    return Job(job_id, kind, status, digest, json.loads(params), last, done, total, attempts)
+
+
+def begin(operation: Operation, job_id: str, kind: str, params: Mapping[str, Any], total: int) -> None:
+    """Record a job's begin within an operation."""
+    operation.execute(
+        "INSERT INTO migration_state VALUES"
+        " (?, ?, 'running', ?, ?, NULL, 0, ?, 1, NULL, make_timestamptz(?), make_timestamptz(?))",
+        job_id,
+        kind,
+        digest_of(params),
+        json.dumps(params),
+        total,
+        operation.at,
+        operation.at,
+    )
+
+
+def advance(operation: Operation, job_id: str, cursor: str, done: int) -> None:
+    """Record how far a job is."""
+    operation.execute(
+        'UPDATE migration_state SET "cursor" = ?, done = done + ?, updated_at = make_timestamptz(?) WHERE id = ?',
+        cursor,
+        done,
+        operation.at,
+        job_id,
+    )
+
+
+def end(operation: Operation, job_id: str, status: str, error: str | None = None) -> None:
+    """Record a job's end."""
+    operation.execute(
+        "UPDATE migration_state SET status = ?, last_error = ?, updated_at = make_timestamptz(?) WHERE id = ?",
+        status,
+        error,
+        operation.at,
+        job_id,
+    )

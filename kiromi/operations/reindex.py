@@ -1,0 +1,103 @@
+"""Reindex: make the vectors that are pending, build both indices anew from the truth, and swap them in.
+
+Reads and writes go on meanwhile: the new index is built beside the one in use and catches up before it takes its place.
+"""
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kiromi.errors import EmbedderError, EmbedderWarning, InvalidInput
+from kiromi.model import ReindexReport
+from kiromi.operations.caller import Caller, check_text
+from kiromi.operations.completing import complete, count_missing
+from kiromi.operations.embedding import active_model, embedder_of, no_embedder
+from kiromi.operations.indexing import GRAPH_NAMES, graph_settings, indices_of, text_settings
+from kiromi.operations.listing import list_ids
+from kiromi.session.commit import refuse_within_transaction, run
+from kiromi.session.operation import Operation
+
+OnProgress = Callable[[str, int, int], None]
+SETTINGS = (*(f"hnsw_{name}" for name in GRAPH_NAMES), "language")
+"""What ``reindex`` can be told; it stays a setting of the store."""
+
+
+def reindex(
+    caller: Caller, within: Mapping[str, Any] | None, settings: Mapping[str, Any], on_progress: OnProgress
+) -> ReindexReport:
+    """Rebuild the indices; see ``Store.reindex``."""
+    caller.check_writable()
+    if caller.scope.wanted:
+        raise InvalidInput("reindex is about the whole tenant: ask an unscoped handle, with within= for a part")
+    refuse_within_transaction(caller.session)
+    started = time.monotonic()
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given and within:
+        raise InvalidInput(f"{', '.join(given)} is about the whole index: leave within= out")
+    with caller.session.lease:
+        if given:
+            _change_settings(caller, given)
+    embedded, pending = _complete(caller, on_progress)
+    with caller.session.lease:
+        indices = indices_of(caller.session)
+        vectors = indices.vectors() if caller.session.active_model is not None else None
+        text = indices.text()
+        if within:
+            indices.refresh(list_ids(caller, within, None), on_progress)
+        else:
+            if vectors is not None:
+                vectors = indices.rebuild_vectors(on_progress, with_graph=True)
+            text = indices.rebuild_text(on_progress)
+        return ReindexReport(
+            embedded=embedded,
+            pending=pending,
+            passages=0 if vectors is None else len(vectors),
+            documents=text.count,
+            has_graph=vectors is not None and vectors.has_graph,
+            seconds=time.monotonic() - started,
+        )
+
+
+def _complete(caller: Caller, on_progress: OnProgress) -> tuple[int, int]:
+    """Make the vectors that are pending; return for how many memories, and how many are pending still."""
+    session = caller.session
+    with session.lease:
+        number, model = session.active_model, active_model(session)
+        if number is None or model is None or model.is_caller:
+            return 0, 0
+        total = count_missing(caller, number)
+        embedder = embedder_of(caller) if total else None
+    done = 0
+    if total:
+        try:
+            if embedder is None:
+                raise no_embedder(model)
+            done = complete(caller, number, model, embedder, lambda count: on_progress("vectors", count, total))
+        except EmbedderError as error:
+            warnings.warn(f"vectors stay pending: {error}", EmbedderWarning, stacklevel=2)
+    with session.lease:
+        return done, count_missing(caller, number)
+
+
+def _change_settings(caller: Caller, given: Mapping[str, Any]) -> None:
+    """Make these the store's settings.
+
+    Raises:
+        InvalidInput: one is refused.
+    """
+    if "language" in given:
+        check_text(given["language"], "language")
+    merged = {**caller.session.settings, **given}
+    graph_settings(merged)
+    text_settings(merged)
+
+    def plan(operation: Operation) -> None:
+        for name, value in given.items():
+            operation.execute("DELETE FROM settings WHERE name = ?", name)
+            operation.execute("INSERT INTO settings VALUES (?, ?)", name, json.dumps(value))
+        operation.record("settings", None, dict(given))
+
+    if merged != caller.session.settings:
+        run(caller.session, caller.context, plan)
