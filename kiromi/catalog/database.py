@@ -249,6 +249,11 @@ class Catalog:
         """Whether the tables hold every commit."""
         return not self._journal
 
+    @property
+    def journaled(self) -> tuple[Changes, ...]:
+        """The commits that the tables do not hold yet, oldest first."""
+        return tuple(self._journal)
+
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Run statements as one durable transaction on the writer's connection; roll back if the block raises."""

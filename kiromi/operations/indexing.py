@@ -12,13 +12,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import duckdb
 import numpy as np
 
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import LIVE_ROWS, Row, to_rows
+from kiromi.catalog.rows import Row
 from kiromi.catalog.vectors import ContentVectors
 from kiromi.errors import IndexCorrupt, IndexWarning
 from kiromi.index.items import PassageBatch
@@ -26,9 +26,11 @@ from kiromi.index.text.index import TextIndex, TextSettings
 from kiromi.index.vectors import GraphSettings, VectorIndex, VectorScope, VectorView
 from kiromi.operations.scoping import PlaceCodes, Scope
 from kiromi.operations.sources import (
-    changed_ids,
-    chunks,
+    CHUNK,
+    changed_rows,
+    count_changed,
     documents,
+    gone_ids,
     id_array,
     live_rows,
     passage_keys,
@@ -38,6 +40,7 @@ from kiromi.operations.sources import (
 from kiromi.session.session import Session
 
 T = TypeVar("T")
+IndexT = TypeVar("IndexT", VectorIndex, TextIndex)
 _MANY = 20_000
 """So many changed memories are not taken in one by one: the vector index is built anew."""
 OnProgress: TypeAlias = Callable[[str, int, int], None]
@@ -57,14 +60,18 @@ def indices_of(session: Session) -> "Indices":
 
 
 @dataclass(slots=True)
-class _Opened:
-    """The indices that are open, all caught up to the same seq."""
+class _Opened(Generic[IndexT]):
+    """One of the two indices."""
 
-    seq: int = 0
-    vectors: VectorIndex | None = None
-    model: int | None = None
-    """That ``vectors`` are of."""
-    text: TextIndex | None = None
+    index: IndexT | None = None
+    late: list[Changes] | None = None
+    """Commits that it has not taken in yet, oldest first; None if some are missing, so that it asks the tables."""
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self.index is not None:
+            self.index.close()
+        self.index = self.late = None
 
 
 class Indices:
@@ -73,7 +80,12 @@ class Indices:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._guard = threading.RLock()
-        self._opened = _Opened()
+        self._vectors: _Opened[VectorIndex] = _Opened()
+        self._text: _Opened[TextIndex] = _Opened()
+        self._model: int | None = None
+        """That the vectors are of."""
+        self._heard = 0
+        """The last operation that the feed has given."""
         self._codes = PlaceCodes()
         self._scratch: Path | None = None
         self._is_distrusted = False
@@ -84,28 +96,31 @@ class Indices:
     def vectors(self) -> VectorIndex:
         """Return the index of the active model's vectors, with everything that is committed by now."""
         with self._guard:
-            self._catch_up()
-            opened, model = self._opened, _present(self._session.active_model)
-            if opened.vectors is None or opened.model != model:
-                self._close_vectors()
-                opened.vectors, opened.model = self._open_vectors(model), model
-                self._catch_up()
-            return _present(opened.vectors)
+            model = _present(self._session.active_model)
+            if self._vectors.index is None or self._model != model:
+                self._vectors.close()
+                self._model = model
+                self._vectors.index = self._open_vectors(model)
+            self._catch_vectors_up()
+            return _present(self._vectors.index)
 
     def vector_view(self, model: int) -> VectorView | None:
         """Return the state of :meth:`vectors`, which stays as it is; None if the active model is another by now."""
         with self._guard:
             found = self.vectors()
-            return found.view if self._opened.model == model else None
+            return found.view if self._model == model else None
 
     def text(self) -> TextIndex:
         """Return the text index, with everything that is committed by now."""
         with self._guard:
-            self._catch_up()
-            if self._opened.text is None:
-                self._opened.text = self._open_text()
-                self._catch_up()
-            return _present(self._opened.text)
+            if self._text.index is None:
+                self._text.index = self._open_text()
+            self._catch_text_up()
+            return self._text.index
+
+    def live(self, memory_id: str) -> Row | None:
+        """Return the row of a live memory, by which a hit is checked, or None."""
+        return self._session.live(memory_id)
 
     def vector_scope(self, view: VectorView, scope: Scope) -> VectorScope:
         """Return a scope in the terms of a view of the vector index."""
@@ -119,11 +134,11 @@ class Indices:
         """Throw away what turned out to be damaged while it was searched; the next search builds it anew."""
         with self._guard:
             folders = [self._text_folder()]
-            if self._opened.model is not None:
-                folders.append(self._vector_folder(self._opened.model))
+            if self._model is not None:
+                folders.append(self._vector_folder(self._model))
             self._is_distrusted = True
-            self._close_vectors()
-            self._close_text()
+            self._vectors.close()
+            self._text.close()
             if not self._session.read_only:
                 for folder in folders:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -132,121 +147,140 @@ class Indices:
     def release(self) -> None:
         """Save the indices and close them."""
         with self._guard:
-            for index in (self._opened.vectors, self._opened.text):
-                if index is not None:
+            for index in (self._vectors.index, self._text.index):
+                if index is not None and not self._session.read_only:
                     try:
-                        if not self._session.read_only:
-                            index.save()
+                        index.save()
                     except (OSError, IndexCorrupt) as error:  # it is derived: the next one builds it anew
                         warnings.warn(f"an index was not saved: {error}", IndexWarning, stacklevel=2)
-            self._close_vectors()
-            self._close_text()
+            self._vectors.close()
+            self._text.close()
             if self._scratch is not None and self._session.read_only:
                 shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
 
     # -- for reindex ------------------------------------------------------------------------------------------------
 
-    def rebuild_vectors(self, on_progress: OnProgress, *, with_graph: bool) -> VectorIndex:
+    def rebuild_vectors(self, on_progress: OnProgress) -> None:
         """Build the vector index from the catalog beside the one in use, then put it in its place."""
         model = _present(self._session.active_model)
-        fresh = self._build_vectors(model, on_progress, with_graph=with_graph)
+        fresh = self._build_vectors(model, on_progress)
         with self._guard:
-            self._close_vectors()
-            self._opened.vectors, self._opened.model = fresh, model
-            self._catch_up(fresh.watermark)
+            self._vectors.close()
+            self._vectors.index, self._model = fresh, model
+            self._catch_vectors_up()
             if not self._session.read_only:
                 fresh.save()
-            return fresh
 
-    def rebuild_text(self, on_progress: OnProgress) -> TextIndex:
+    def add_graph(self, on_progress: OnProgress) -> None:
+        """Build the graph of the vector index, if it is large enough for one, while it is searched and changed."""
+        index = self.vectors()
+        if index.lacks_graph:
+            index.add_graph(on_progress=on_progress)
+            with self._guard:
+                if not self._session.read_only:
+                    index.save()
+
+    def rebuild_text(self, on_progress: OnProgress) -> None:
         """Build the text index from rows and blobs beside the one in use, then put it in its place."""
         fresh = self._build_text(on_progress)
         with self._guard:
-            self._close_text()
-            self._opened.text = fresh
-            self._catch_up(fresh.watermark)
+            self._text.close()
+            self._text.index = fresh
+            self._catch_text_up()
             if not self._session.read_only:
                 fresh.save()
-            return fresh
 
     def refresh(self, ids: Sequence[str], on_progress: OnProgress) -> None:
         """Take some memories anew from the catalog and the blobs into both indices."""
-        with self._guard:
-            opened = self._opened
-            self._catch_up()
-            for start in range(0, len(ids), 10_000):
-                with self._session.snapshot() as (_, cursor):
-                    part = ids[start : start + 10_000]
-                    live = to_rows(
-                        cursor.sql(f"{LIVE_ROWS} WHERE m.id IN (SELECT unnest(?))", params=[part]).to_arrow_table()
-                    )
-                    if opened.vectors is not None and opened.model is not None:
-                        _absorb_passages(opened.vectors, cursor, opened.model, part, opened.seq)
-                if opened.text is not None:
-                    opened.text.apply(opened.seq, part, documents(self._session, live))
-                on_progress("memories", min(start + 10_000, len(ids)), len(ids))
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            with self._guard:
+                if self._session.active_model is not None:
+                    self._take_vectors(self.vectors(), list(self._session.view.rows(part)))
+                text = self.text()
+                text.apply(text.watermark, part, documents(self._session, list(self._session.view.rows(part))))
+            on_progress("memories", start + len(part), len(ids))
 
     # -- catching up ------------------------------------------------------------------------------------------------
+    # No lock of a writer is waited for under the guard: a thread that composes a transaction may search within it.
 
-    def _catch_up(self, since: int | None = None) -> None:
-        """Bring the open indices to the present; ``since`` if one of them is only there yet."""
-        session, opened = self._session, self._opened
-        if opened.vectors is None and opened.text is None:
-            opened.seq = 0
+    def _hear(self) -> None:
+        """Take what the feed has; each index takes it in when it is needed, for that may be a while."""
+        session = self._session
+        heard = session.feed.take(self._heard)
+        if heard is None:
+            self._heard = session.view.seq
+            session.feed.listen(self._heard)
+            self._vectors.late = self._text.late = None
             return
-        behind = min(index.watermark for index in (opened.vectors, opened.text) if index is not None)
-        changes = session.feed.take(opened.seq) if since is None and behind >= opened.seq else None
-        if changes is not None:
-            if changes:
-                self._absorb(changes)
-            return
-        session.feed.listen(session.view.seq)
-        with session.snapshot() as (view, cursor):
-            if opened.vectors is not None and opened.vectors.watermark < view.seq:
-                self._catch_vectors_up(cursor, opened.vectors, view.seq)
-            rows: list[Row] = []
-            gone: list[str] = []
-            if opened.text is not None and opened.text.watermark < view.seq:
-                ids, gone = changed_ids(cursor, opened.text.watermark, None)
-                rows = list(view.rows(ids))
-        if opened.text is not None and opened.text.watermark < view.seq:
-            if rows or gone:
-                for part in chunks(rows):
-                    opened.text.apply(opened.text.watermark, gone, documents(session, part))
-                    gone = []
-            opened.text.apply(view.seq, gone, ())
-        opened.seq = view.seq
+        if heard:
+            self._heard = heard[-1].head.seq
+        for late in (self._vectors.late, self._text.late):
+            if late is not None:
+                late += heard
+        # What only one of them takes in must not pile up for the other.
+        for opened in (self._vectors, self._text):
+            if opened.late is not None and sum(len(changes.live) for changes in opened.late) > _MANY:
+                opened.late = None
 
-    def _absorb(self, changes: Sequence[Changes]) -> None:
-        """Take in commits from the feed."""
-        opened = self._opened
-        seq = changes[-1].head.seq
-        latest: dict[str, Row | None] = {}
-        for change in changes:
-            latest.update(change.live)
-        gone = [memory_id for memory_id, row in latest.items() if row is None]
-        live = [row for row in latest.values() if row is not None]
-        if opened.vectors is not None and opened.vectors.needs_rebuild and not opened.vectors.has_graph:
-            opened.vectors.close()
-            opened.vectors = self._build_vectors(_present(opened.model), _unseen, with_graph=False)
-        if opened.vectors is not None and opened.vectors.watermark < seq:
-            found = {(item.id, item.n): item for change in changes for item, _ in change.vectors}
-            self._absorb_vectors(opened.vectors, seq, gone, live, found)
-        if opened.text is not None:
-            opened.text.apply(seq, gone, documents(self._session, live))
-        opened.seq = seq
+    def _catch_vectors_up(self) -> None:
+        self._hear()
+        if self._vectors.late is None:
+            index, since = _present(self._vectors.index), _present(self._vectors.index).watermark
+            with self._session.tables() as (seq, journaled, cursor):
+                if count_changed(cursor, since) > max(_MANY, len(index) // 4):
+                    index.close()
+                    self._vectors.index = self._build_vectors(_present(self._model), _unseen)
+                elif since < seq:
+                    self._read_vectors(cursor, index, seq)
+            self._vectors.late = list(journaled)
+        index = _present(self._vectors.index)
+        late = [changes for changes in self._vectors.late if changes.head.seq > index.watermark]
+        self._vectors.late = []
+        if late:
+            self._absorb_vectors(index, late)
+        if index.needs_rebuild and not index.has_graph:
+            index.close()
+            self._vectors.index = self._build_vectors(_present(self._model), _unseen)
+            self._vectors.late = None
+            self._catch_vectors_up()
 
-    def _absorb_vectors(
-        self,
-        index: VectorIndex,
-        seq: int,
-        gone: list[str],
-        live: list[Row],
-        found: Mapping[tuple[str, int], ContentVectors],
-    ) -> None:
-        model = self._opened.model
-        own = {key: item for key, item in found.items() if item.model == model}
+    def _catch_text_up(self) -> None:
+        self._hear()
+        index = _present(self._text.index)
+        if self._text.late is None:
+            with self._session.tables() as (seq, journaled, cursor):
+                if index.watermark < seq:
+                    self._read_text(cursor, index, seq)
+            self._text.late = list(journaled)
+        late = [changes for changes in self._text.late if changes.head.seq > index.watermark]
+        self._text.late = []
+        if late:
+            live, gone = _outcome(late)
+            index.apply(late[-1].head.seq, gone, documents(self._session, live))
+
+    def _read_vectors(self, cursor: duckdb.DuckDBPyConnection, index: VectorIndex, seq: int) -> None:
+        """Take in from the tables what the index lacks."""
+        model, since = _present(self._model), index.watermark
+        rows = changed_rows(cursor, since, "", model)
+        while rows:
+            index.apply(since, [row.id for row in rows], passages_of(cursor, model, rows))
+            rows = changed_rows(cursor, since, rows[-1].id, model)
+        index.apply(seq, gone_ids(cursor, since), _as_batch([], index.view.dimension))
+
+    def _read_text(self, cursor: duckdb.DuckDBPyConnection, index: TextIndex, seq: int) -> None:
+        since = index.watermark
+        rows = changed_rows(cursor, since, "")
+        while rows:
+            index.apply(since, (), documents(self._session, rows))
+            rows = changed_rows(cursor, since, rows[-1].id)
+        index.apply(seq, gone_ids(cursor, since), ())
+
+    def _absorb_vectors(self, index: VectorIndex, changes: Sequence[Changes]) -> None:
+        """Take in commits, oldest first."""
+        live, gone = _outcome(changes)
+        own = self._vectors_in(changes)
         touched = {row.id for row in live}
         # Vectors that came later than their memory, from a reindex.
         completed = self._session.view.rows(memory_id for memory_id, _ in own if memory_id not in touched)
@@ -257,22 +291,25 @@ class Indices:
                 if index.view.number_of(row.id) == row.n:
                     moved.append((row.id, (row.scheme, row.partition)))
                 else:
-                    unknown.append(row.id)
-        if unknown and model is not None:  # first, for the watermark says that all is absorbed
-            with self._session.snapshot() as (_, cursor):
-                _absorb_passages(index, cursor, model, unknown, index.watermark)
-        index.apply(seq, gone, _as_batch(fresh, index.view.dimension), moved)
+                    unknown.append(row)
+        if unknown:  # first, for the watermark says that all is absorbed
+            self._take_vectors(index, unknown)
+        index.apply(changes[-1].head.seq, gone, _as_batch(fresh, index.view.dimension), moved)
 
-    def _catch_vectors_up(self, cursor: duckdb.DuckDBPyConnection, index: VectorIndex, seq: int) -> None:
-        model = self._opened.model
-        if model is not None:
-            ids, gone = changed_ids(cursor, index.watermark, model)
-            if len(ids) > max(_MANY, len(index) // 4):
-                self._opened.vectors = self._build_vectors(model, _unseen, with_graph=False)
-                return
-            for start in range(0, len(ids), 10_000):
-                _absorb_passages(index, cursor, model, ids[start : start + 10_000], index.watermark)
-            index.apply(seq, gone, _as_batch([], index.view.dimension), ())
+    def _take_vectors(self, index: VectorIndex, rows: Sequence[Row]) -> None:
+        """Replace all passages of live rows by what the catalog has: perhaps nothing."""
+        with self._session.tables() as (_, journaled, cursor):
+            known = self._vectors_in(journaled)
+            tabled = passages_of(cursor, _present(self._model), [row for row in rows if row.blob not in known])
+        fresh = [(row, known[row.blob]) for row in rows if row.blob in known]
+        index.apply(index.watermark, [row.id for row in rows], tabled)
+        index.apply(index.watermark, (), _as_batch(fresh, index.view.dimension))
+
+    def _vectors_in(self, changes: Sequence[Changes]) -> dict[tuple[str, int], ContentVectors]:
+        """Return the vectors of the index's model that commits brought in, by content."""
+        return {
+            (item.id, item.n): item for change in changes for item, _ in change.vectors if item.model == self._model
+        }
 
     # -- opening and building ---------------------------------------------------------------------------------------
 
@@ -291,11 +328,11 @@ class Indices:
             and found.watermark <= self._session.view.seq
         ):
             return found
-        return self._build_vectors(model, _unseen, with_graph=False)
+        return self._build_vectors(model, _unseen)
 
-    def _build_vectors(self, model: int, on_progress: OnProgress, *, with_graph: bool) -> VectorIndex:
+    def _build_vectors(self, model: int, on_progress: OnProgress) -> VectorIndex:
         session = self._session
-        with session.snapshot() as (view, cursor):
+        with session.tables() as (seq, _, cursor):
             keys, rows = passage_keys(cursor, model)
             return VectorIndex.build(
                 None if session.read_only else self._vector_folder(model),
@@ -304,8 +341,8 @@ class Indices:
                 self._graph_settings(),
                 keys,
                 vector_chunks(cursor, model, rows),
-                view.seq,
-                with_graph=with_graph,
+                seq,
+                with_graph=False,
                 on_progress=on_progress,
             )
 
@@ -330,17 +367,16 @@ class Indices:
         session = self._session
         folder = None if session.read_only else self._text_folder()
         index = TextIndex.create(folder, self._text_identity(), self._text_settings(), self._scratch_folder())
-        start = session.view.seq
-        after, done = "", 0
-        while True:
-            with session.snapshot() as (view, cursor):
-                rows = live_rows(cursor, after)
-            if not rows:
-                break
+        with session.tables() as (start, _, cursor):
+            rows = live_rows(cursor, "")
+        done = 0
+        while rows:
             index.add(documents(session, rows))
-            after, done = rows[-1].id, done + len(rows)
-            on_progress("text", done, view.count)
-        index.apply(start, (), ())
+            done += len(rows)
+            on_progress("text", done, session.view.count)
+            with session.tables() as (_, _, cursor):
+                rows = live_rows(cursor, rows[-1].id)
+        index.apply(start, (), ())  # what came meanwhile is taken in later, by its seq
         return index
 
     def _vector_identity(self, model: int) -> dict[str, str]:
@@ -379,16 +415,6 @@ class Indices:
                 self._scratch.mkdir(parents=True, exist_ok=True)
         return self._scratch
 
-    def _close_vectors(self) -> None:
-        if self._opened.vectors is not None:
-            self._opened.vectors.close()
-        self._opened.vectors = self._opened.model = None
-
-    def _close_text(self) -> None:
-        if self._opened.text is not None:
-            self._opened.text.close()
-        self._opened.text = None
-
 
 def graph_settings(settings: Mapping[str, Any]) -> GraphSettings:
     """Return what the store says of HNSW graphs."""
@@ -403,12 +429,13 @@ def text_settings(settings: Mapping[str, Any]) -> TextSettings:
 GRAPH_NAMES = ("m", "ef_construction", "ef")
 
 
-def _absorb_passages(
-    index: VectorIndex, cursor: duckdb.DuckDBPyConnection, model: int, ids: Sequence[str], seq: int
-) -> None:
-    """Replace all passages of live memories by what the catalog has: perhaps nothing."""
-    batch = passages_of(cursor, model, ids)
-    index.apply(seq, ids, batch, ())
+def _outcome(changes: Sequence[Changes]) -> tuple[list[Row], list[str]]:
+    """Return what commits made of the memories that they touched: live rows, and ids that are live no longer."""
+    latest: dict[str, Row | None] = {}
+    for change in changes:
+        latest.update(change.live)
+    live = [row for row in latest.values() if row is not None]
+    return live, [memory_id for memory_id, row in latest.items() if row is None]
 
 
 def _as_batch(found: Sequence[tuple[Row, ContentVectors]], dimension: int) -> PassageBatch:

@@ -64,6 +64,15 @@ def begin(operation: Operation, job_id: str, kind: str, params: Mapping[str, Any
     )
 
 
+def resume(operation: Operation, job_id: str) -> None:
+    """Record that a job which was begun goes on."""
+    operation.execute(
+        "UPDATE migration_state SET attempts = attempts + 1, updated_at = make_timestamptz(?) WHERE id = ?",
+        operation.at,
+        job_id,
+    )
+
+
 def advance(operation: Operation, job_id: str, cursor: str, done: int) -> None:
     """Record how far a job is."""
     operation.execute(

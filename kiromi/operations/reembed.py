@@ -59,7 +59,9 @@ def reembed(caller: Caller, embedder: Embedder, on_progress: OnProgress, *, aban
             end(operation, job.id, "done")
             plan_activate(operation, number, model, is_new=False)
     with caller.session.lease:
-        indices_of(caller.session).rebuild_vectors(on_progress, with_graph=True)
+        indices = indices_of(caller.session)
+        indices.rebuild_vectors(on_progress)
+        indices.add_graph(on_progress)
         (info,) = [info for info in models(caller) if info.number == number]
     return ReembedReport(model=info, embedded=done, seconds=time.monotonic() - started)
 

@@ -7,6 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kiromi.errors import EmbedderError, EmbedderWarning, InvalidInput
@@ -15,6 +16,7 @@ from kiromi.operations.caller import Caller, check_text
 from kiromi.operations.completing import complete, count_missing
 from kiromi.operations.embedding import active_model, embedder_of, no_embedder
 from kiromi.operations.indexing import GRAPH_NAMES, graph_settings, indices_of, text_settings
+from kiromi.operations.jobs import advance, begin, digest_of, end, resume, running
 from kiromi.operations.listing import list_ids
 from kiromi.session.commit import refuse_within_transaction, run
 from kiromi.session.operation import Operation
@@ -22,6 +24,9 @@ from kiromi.session.operation import Operation
 OnProgress = Callable[[str, int, int], None]
 SETTINGS = (*(f"hnsw_{name}" for name in GRAPH_NAMES), "language")
 """What ``reindex`` can be told; it stays a setting of the store."""
+_KIND = "reindex"
+_STEPS = ("vectors", "text", "graph")
+"""The last takes longest."""
 
 
 def reindex(
@@ -47,9 +52,9 @@ def reindex(
         if within:
             indices.refresh(list_ids(caller, within, None), on_progress)
         else:
-            if vectors is not None:
-                vectors = indices.rebuild_vectors(on_progress, with_graph=True)
-            text = indices.rebuild_text(on_progress)
+            _rebuild(caller, on_progress)
+            vectors = None if vectors is None else indices.vectors()
+            text = indices.text()
         return ReindexReport(
             embedded=embedded,
             pending=pending,
@@ -58,6 +63,42 @@ def reindex(
             has_graph=vectors is not None and vectors.has_graph,
             seconds=time.monotonic() - started,
         )
+
+
+def _rebuild(caller: Caller, on_progress: OnProgress) -> None:
+    """Build everything anew, step by step; each is saved and noted, so that a killed call goes on behind it."""
+    session = caller.session
+    indices = indices_of(session)
+    params = {"settings": dict(session.settings), "model": session.active_model}
+    job = running(caller, _KIND)
+    is_resumed = job is not None and job.digest == digest_of(params)
+    last = job.cursor if job is not None and is_resumed else None
+    job_id = job.id if job is not None and is_resumed else session.ids.make()
+    done = 0 if last is None else _STEPS.index(last) + 1
+
+    def begun(operation: Operation) -> None:
+        if is_resumed:
+            resume(operation, job_id)
+        else:
+            if job is not None:
+                end(operation, job.id, "abandoned")
+            begin(operation, job_id, _KIND, params, len(_STEPS))
+        operation.record(_KIND, None, {"job": job_id, "step": done})
+
+    run(session, caller.context, begun)
+    for step in _STEPS[done:]:
+        if step == "text":
+            indices.rebuild_text(on_progress)
+        elif session.active_model is not None:
+            (indices.rebuild_vectors if step == "vectors" else indices.add_graph)(on_progress)
+        run(session, caller.context, partial(_note, job_id=job_id, step=step))
+
+
+def _note(operation: Operation, job_id: str, step: str) -> None:
+    advance(operation, job_id, step, 1)
+    if step == _STEPS[-1]:
+        end(operation, job_id, "done")
+    operation.record(_KIND, None, {"job": job_id, "done": step})
 
 
 def _complete(caller: Caller, on_progress: OnProgress) -> tuple[int, int]:

@@ -5,7 +5,6 @@ and ranked list → contents and snippets of the few that are returned. If a mem
 index and the look at its row, the round is run again.
 """
 
-import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -23,9 +22,10 @@ from kiromi.index.text.query import TextQuery, parse_query
 from kiromi.index.vectors import VectorScope
 from kiromi.model import Hit
 from kiromi.operations.caller import Caller
-from kiromi.operations.embedding import active_model, embedder_of, is_text, no_embedder
+from kiromi.operations.embedding import embedder_of, is_text, model_of, no_embedder
 from kiromi.operations.get import find
 from kiromi.operations.indexing import Indices, indices_of
+from kiromi.operations.past_indices import PastIndices, indices_for
 from kiromi.operations.present import hit_of
 from kiromi.operations.scoping import Scope
 from kiromi.operations.sources import id_array
@@ -134,7 +134,7 @@ def _queries(caller: Caller, query: str | None, vector: Any, mode: Mode) -> _Que
     Raises:
         InvalidInput: what the mode needs is not given.
     """
-    number, model = caller.session.active_model, active_model(caller.session)
+    number, model = caller.active_model, model_of(caller)
     if mode in ("text", "hybrid") and query is None:
         raise InvalidInput(f"mode={mode!r} needs a query text")
     if mode == "text" and vector is not None:
@@ -183,12 +183,11 @@ def _embedded(caller: Caller, query: str, model: Model) -> Matrix:
 
 def _rounds(caller: Caller, ask: Callable[[], _Queries], options: Options, *, without: str | None = None) -> list[Hit]:
     """Search until nothing that was found had changed under way; ``without`` is a memory that is not to be found."""
-    _refuse_within_transaction(caller)
     queries = ask()
     rounds = 0
     while True:
         rounds += 1
-        if queries.vector is not None and queries.model != caller.session.active_model:
+        if queries.vector is not None and queries.model != caller.active_model:
             queries = ask()
         this, hits = _repaired(caller, partial(_look, caller, queries, options, without))
         if not this.is_stale or rounds == _ROUNDS:
@@ -204,7 +203,7 @@ def _look(caller: Caller, queries: _Queries, options: Options, without: str | No
         options.valid_at,
         with_superseded=options.include_superseded,
     )
-    this = _Round(caller, scope, options, queries.model, without)
+    this = _Round(caller, scope, options, indices_for(caller), queries.model, without)
     return this, this.hits(this.ranked(queries.text, queries.vector), queries.text)
 
 
@@ -218,14 +217,8 @@ def _repaired(caller: Caller, look: Callable[[], T]) -> T:
         try:
             return look()
         except IndexCorrupt as error:
-            indices_of(caller.session).discard(error)
+            indices_for(caller).discard(error)
     return look()
-
-
-def _refuse_within_transaction(caller: Caller) -> None:
-    # Another thread's search may wait for the writer, which this thread has, while this one waits for the index.
-    if caller.session.composer == threading.get_ident():
-        raise InvalidInput("search does not go within a transaction, or in a guard of update: search before it")
 
 
 @dataclass(slots=True)
@@ -235,6 +228,7 @@ class _Round:
     caller: Caller
     scope: Scope
     options: Options
+    indices: Indices | PastIndices
     model: int | None
     """The one of the query's vector."""
     without: str | None
@@ -245,10 +239,6 @@ class _Round:
     passages: dict[str, PassageHit] = field(default_factory=dict)
     """The nearest passage of each memory."""
     fused: dict[str, Fused] = field(default_factory=dict)
-
-    @property
-    def _indices(self) -> Indices:
-        return indices_of(self.caller.session)
 
     def ranked(self, text: TextQuery | None, vector: Matrix | None) -> list[Ranked]:
         """Return the candidates of one or both indices in one order, the profile applied."""
@@ -277,7 +267,7 @@ class _Round:
         """Return the best of what was found, with contents, snippets and the reranker's say."""
         options, session = self.options, self.caller.session
         chosen = found[: max(options.k, RERANKED) if options.rerank is not None else options.k]
-        contents = session.blobs.read_many([self.rows[one.id].live_path for one in chosen])
+        contents = session.blobs.read_many([self.caller.place_of(self.rows[one.id]) for one in chosen])
         hits = []
         for one, data in zip(chosen, contents, strict=True):
             row = self.rows[one.id]
@@ -295,7 +285,7 @@ class _Round:
         content = data.decode() if is_text(row.media_type) else None
         snippet = None
         if text is not None and content is not None:
-            found = self._indices.text().snippet(text, content, row.language)
+            found = self.indices.text().snippet(text, content, row.language)
             snippet = found if found.highlights else None
         span = None if content is None else self._span(one.id, content)
         if span is None and snippet is not None:
@@ -328,11 +318,11 @@ class _Round:
         }
 
     def _vectors(self, vector: Matrix, depth: int) -> list[tuple[str, float]]:
-        view = None if self.model is None else self._indices.vector_view(self.model)
+        view = None if self.model is None else self.indices.vector_view(self.model)
         if view is None:  # another model became the store's
             self.is_stale = True
             return []
-        scope = self._indices.vector_scope(view, self.scope)
+        scope = self.indices.vector_scope(view, self.scope)
 
         def look(size: int) -> tuple[list[tuple[str, float]], bool]:
             found = view.search(vector, size, scope)
@@ -343,7 +333,7 @@ class _Round:
         return _deep_enough(look, depth)
 
     def _texts(self, text: TextQuery, depth: int) -> list[tuple[str, float]]:
-        index = self._indices.text()
+        index = self.indices.text()
         scope = TextScope(self.scope.marks, self.scope.texts)
 
         def look(size: int) -> tuple[list[tuple[str, float]], bool]:
@@ -361,9 +351,12 @@ class _Round:
         by_text, by_vector = (dict(lists[name]) for name in ("text", "vector"))
         only_vector = frozenset(by_vector.keys() - by_text.keys())
         if only_vector:
-            found = self._indices.text().search(text, len(only_vector), TextScope(None, only_vector))
+            found = self.indices.text().search(text, len(only_vector), TextScope(None, only_vector))
             lists["text"] += [(hit.id, hit.score) for hit in found]
-        view = self._indices.vectors().view
+        view = None if self.model is None else self.indices.vector_view(self.model)
+        if view is None:
+            self.is_stale = True
+            return {}
         only_text = id_array(sorted(by_text.keys() - by_vector.keys()))
         if len(only_text):
             scope = VectorScope(None, only_text)
@@ -371,14 +364,14 @@ class _Round:
             nearest = best_passages(hit for hit in passages if self._may_show(hit.id, hit.n))
             lists["vector"] += [(hit.id, hit.score) for hit in nearest]
             self.passages.update((hit.id, hit) for hit in nearest)
-        background = view.background(vector, self._indices.vector_scope(view, self.scope))
+        background = view.background(vector, self.indices.vector_scope(view, self.scope))
         return {"text": 0.0} if background is None else {"text": 0.0, "vector": background}
 
     def _may_show(self, memory_id: str, n: int | None) -> bool:
         """Tell whether a memory that an index found may be shown as it is now; ``n`` is the content that was found."""
         if memory_id == self.without:
             return False
-        row = self.caller.session.live(memory_id)
+        row = self.indices.live(memory_id)
         if row is None or (n is not None and row.n != n) or self.scope.is_stale(row):
             self.is_stale = True
             return False

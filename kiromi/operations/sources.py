@@ -1,8 +1,7 @@
 """What the indices are made of: passages with their vectors from the catalog, documents from rows and blobs."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import duckdb
 import numpy as np
@@ -30,13 +29,21 @@ _FACTS = (
 )
 
 
-def passages_of(cursor: duckdb.DuckDBPyConnection, model: int, ids: Sequence[str]) -> PassageBatch:
-    """Return the passages of those live memories that have vectors of a model."""
+def passages_of(cursor: duckdb.DuckDBPyConnection, model: int, rows: Sequence[Row]) -> PassageBatch:
+    """Return the passages of those rows whose contents have vectors of a model in the tables."""
+    columns = list(zip(*[(row.id, row.n, row.scheme, row.partition) for row in rows], strict=True)) or [(), (), (), ()]
+    types = (pa.string(), pa.int32(), pa.int32(), pa.string())
+    wanted = pa.table(
+        [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)],
+        names=["id", "n", "scheme", "partition"],
+    )
+    cursor.register("wanted", wanted)
     found = cursor.sql(
-        f"SELECT {_FACTS}, v.vector {_SPANS.format(table=table_name(model), model=model)}"
-        " WHERE v.id IN (SELECT unnest(?)) ORDER BY v.id, v.ordinal",
-        params=[list(ids)],
+        "SELECT v.id, v.n, coalesce(p.begin_char, 0) AS begin_char, coalesce(p.end_char, -1) AS end_char, w.scheme,"
+        f" w.partition, v.vector FROM {table_name(model)} v JOIN wanted w USING (id, n) LEFT JOIN passages p"
+        f" ON p.model = {model} AND p.id = v.id AND p.n = v.n AND p.ordinal = v.ordinal ORDER BY v.id, v.ordinal"
     ).to_arrow_table()
+    cursor.unregister("wanted")
     return _batch(found, vectors_in(found.column("vector")))
 
 
@@ -81,31 +88,47 @@ def vectors_in(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     return matrix.reshape(len(array), array.type.list_size)
 
 
-def changed_ids(cursor: duckdb.DuckDBPyConnection, seq: int, model: int | None) -> tuple[list[str], list[str]]:
-    """Return the live memories that changed after ``seq``, and those that are live no longer."""
-    fresh = "SELECT id FROM memories WHERE begin_seq > ?"
-    parameters: list[Any] = [seq]
+def count_changed(cursor: duckdb.DuckDBPyConnection, seq: int) -> int:
+    """Return how many live memories changed after ``seq``."""
+    ((count,),) = cursor.execute("SELECT count(*) FROM memories WHERE begin_seq > ?", [seq]).fetchall()
+    return int(count)
+
+
+def changed_rows(cursor: duckdb.DuckDBPyConnection, seq: int, after: str, model: int | None = None) -> list[Row]:
+    """Return the next chunk, in the order of ids from behind ``after``, of live rows that changed after ``seq``.
+
+    With a model, also those whose vectors came after it.
+    """
+    condition, parameters = "m.begin_seq > ?", [seq]
     if model is not None:
-        fresh += f" UNION SELECT v.id FROM {table_name(model)} v JOIN memories m USING (id, n) WHERE v.seq > ?"
+        condition += f" OR (m.id, m.n) IN (SELECT (v.id, v.n) FROM {table_name(model)} v WHERE v.seq > ?)"
         parameters.append(seq)
-    live = [memory_id for (memory_id,) in cursor.execute(fresh, parameters).fetchall()]
+    found = cursor.sql(
+        f"{LIVE_ROWS} WHERE m.id > ? AND ({condition}) ORDER BY m.id LIMIT {CHUNK}", params=[after, *parameters]
+    )
+    return to_rows(found.to_arrow_table())
+
+
+def gone_ids(cursor: duckdb.DuckDBPyConnection, seq: int) -> list[str]:
+    """Return the memories that ceased to be live after ``seq``."""
     ended = "SELECT DISTINCT h.id FROM history h ANTI JOIN memories m ON h.id = m.id WHERE h.end_seq > ?"
-    return live, [memory_id for (memory_id,) in cursor.execute(ended, [seq]).fetchall()]
+    return [memory_id for (memory_id,) in cursor.execute(ended, [seq]).fetchall()]
 
 
 def live_rows(cursor: duckdb.DuckDBPyConnection, after: str) -> list[Row]:
     """Return the next chunk of live rows in the order of ids, from behind the id ``after``."""
-    found = cursor.sql(f"{LIVE_ROWS} WHERE m.id > ? ORDER BY m.id LIMIT {CHUNK}", params=[after])
-    return to_rows(found.to_arrow_table())
+    return changed_rows(cursor, -1, after)
 
 
-def documents(session: Session, rows: Sequence[Row]) -> Iterator[TextDocument]:
-    """Yield memories as the text index sees them.
+def documents(
+    session: Session, rows: Sequence[Row], place: Callable[[Row], str] | None = None
+) -> Iterator[TextDocument]:
+    """Yield memories as the text index sees them; ``place`` tells where the blobs of rows that are not live lie.
 
     One whose blob was removed or changed behind kiromi's back is found by title and tags; ``verify`` names it.
     """
     readable = [row for row in rows if is_text(row.media_type)]
-    contents = session.blobs.read_many([row.live_path for row in readable])
+    contents = session.blobs.read_many([row.live_path if place is None else place(row) for row in readable])
     found = {row.id: data for row, data in zip(readable, contents, strict=True)}
     for row in rows:
         content = ""
@@ -126,18 +149,6 @@ def marks_of(schemes: Schemes, row: Row) -> tuple[str, ...]:
 def mark(scheme: int, name: str, text: str | None) -> str:
     """Return what a segment of a scheme says, as one text; no two segments with other names or values give the same."""
     return f"{scheme}/{name}" if text is None else f"{scheme}/{name}={text}"
-
-
-def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield lists of up to ``CHUNK`` rows."""
-    chunk: list[Row] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def id_array(ids: Sequence[str]) -> Ids:

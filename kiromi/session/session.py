@@ -165,6 +165,22 @@ class Session:
                 view = self.view
             yield view, cursor
 
+    @contextlib.contextmanager
+    def tables(self) -> Iterator[tuple[int, tuple[Changes, ...], duckdb.DuckDBPyConnection]]:
+        """Give the last operation that the tables hold, the commits after it, and a cursor over the tables.
+
+        Unlike :meth:`snapshot` it waits for no writer, so it may be used under locks that a writer may want. Of the
+        commits given, the tables may hold some already; all that were acknowledged are in one or the other.
+        """
+        journaled = self.catalog.journaled  # first: what is folded from now on is in the tables too
+        with self.catalog.snapshot() as cursor:
+            ((seq,),) = cursor.execute("SELECT head_seq FROM meta").fetchall()
+            yield int(seq), tuple(changes for changes in journaled if changes.head.seq > seq), cursor
+
+    def place_of(self, row: Row) -> str:
+        """Return where the content of a version, live or closed, belongs now."""
+        return str(goal_of(row.blob, (row.ext, row.size), self.view.get))
+
     def read_blob(self, row: Row) -> bytes:
         """Return the content of a version, checked against its SHA-256.
 
@@ -177,8 +193,7 @@ class Session:
         """
         tried: tuple[str, ...] | None = None
         while True:
-            goal = goal_of(row.blob, (row.ext, row.size), self.view.get)
-            candidates = (str(goal), *self.pending.places.get(row.blob, ()))
+            candidates = (self.place_of(row), *self.pending.places.get(row.blob, ()))
             for path in candidates:
                 data = self.blobs.read(path)
                 if data is not None:

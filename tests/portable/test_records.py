@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,9 +64,11 @@ def test_every_field_arrives() -> None:
         "expires_at": NOON + timedelta(days=2),
         "created_at": NOON - timedelta(days=1),
         "updated_at": NOON,
+        "vector": [1, -0.5, 1e-3],
     }
     assert set(fields) == set(FIELDS)
     draft = parse_record(fields)
+    assert (draft.vector == np.array([1, -0.5, 1e-3], np.float32)).all()
     assert draft == Draft(
         b"{}",
         "application/json",
@@ -150,6 +153,12 @@ def test_a_name_may_stand_in_both_mappings_with_one_value(same: object) -> None:
         ({"importance": True}, "importance True"),
         ({"confidence": float("nan")}, "confidence nan"),
         ({"confidence": "0.5"}, "confidence '0.5'"),
+        ({"vector": [1.0, float("nan")]}, "vector [1.0, nan]"),
+        ({"vector": [1e39]}, "vector [1e+39]"),
+        ({"vector": []}, "vector []"),
+        ({"vector": "1 2"}, "vector '1 2'"),
+        ({"vector": [[1.0]]}, "vector [[1.0]]"),
+        ({"vector": [True]}, "vector [True]"),
         ({"event_at": NOON.replace(tzinfo=None)}, "expected a timezone-aware datetime"),
         ({"event_at": NOON.date()}, "expected a timezone-aware datetime"),
         ({"expires_at": datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))}, "years 1 to 9999"),

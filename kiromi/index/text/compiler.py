@@ -30,7 +30,7 @@ _MAX_PHRASES = 8_000
 _AS_WRITTEN, _CHARACTER, _PART, _NEAR, _COMPOUND = 0.4, 0.6, 0.5, 0.3, 0.2
 """Beside the 1 of a stem: a word as written, a character alone, a part of a name, neighbours, parts of compounds.
 
-Measured on collections of four kinds: each helps on most; neighbours cost the German questions half a point of recall@1."""
+Measured on collections of four kinds: each helps on most of them; neighbours cost the German one half a point."""
 _NEAR_SLOP = 4
 
 

@@ -178,7 +178,7 @@ def _fill(matrix: Matrix, metric: Metric, order: Rows, vectors: Chunks, steps: S
     row_of[order] = np.arange(count)
     filled = np.zeros(count, np.bool_)
     squares = np.empty(count if metric == "l2" else 0, np.float32)
-    longest = 1.0
+    longest = 0.0
     done = 0
     for positions, chunk in vectors:
         prepared = prepare(chunk, dimension, metric)

@@ -41,6 +41,8 @@ class Copies:
 
     def expand(self, originals: Rows) -> tuple[Rows, Rows]:
         """Return the rows with these vectors, and for each where its original stands in ``originals``."""
+        if len(self.rows) == 0:
+            return originals, np.arange(len(originals))
         first = np.searchsorted(self.originals, originals, "left")
         counts = np.searchsorted(self.originals, originals, "right") - first
         copies = self.rows[expand(first, counts)]

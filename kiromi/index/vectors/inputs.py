@@ -17,8 +17,8 @@ _LIMITS = {"m": (2, 128), "ef_construction": (8, 10_000), "ef": (1, 10_000), "th
 class GraphSettings:
     """How the HNSW graph is built and searched (Malkov and Yashunin 2018; the names are hnswlib's).
 
-    Measured on clustered data, 384 dimensions, 2 cores: 20,000 rows are scanned in 0.5 to 0.7 ms and searched by graph
-    in 0.2 ms, which takes 3 to 9 s to build; 100,000 rows 4 to 7 ms against 0.4 ms, built in 20 to 38 s.
+    Measured on clustered data, 384 dimensions, 2 cores: 20,000 rows are scanned in 1.1 ms and searched by graph in
+    0.2 ms, with a graph that takes 3 to 9 s to build; 100,000 rows 6 ms against 0.4 ms, built in 20 to 38 s.
 
     Raises:
         InvalidInput: a number is out of range.
@@ -30,7 +30,7 @@ class GraphSettings:
     """Rows looked at while a row is put in, 8 to 10,000."""
     ef: int = 200
     """Rows looked at in a search, 1 to 10,000: latency grows with it, and so does recall."""
-    threshold: int = 20_000
+    threshold: int = 10_000
     """From so many rows on a graph is worth its building."""
 
     def __post_init__(self) -> None:

@@ -18,6 +18,10 @@ _ERROR_FACTOR = 8.0
 """An error of a dot product beyond factor · sqrt(dimension) · unit roundoff is out of the question (Higham and Mary
 2019, "A new approach to probabilistic rounding error analysis")."""
 _ROUNDOFF = 2.0**-24
+_PIECE_BYTES = 1 << 20
+"""Fits in a core's own cache, where rows that were copied together are scored three times as fast; and OpenBLAS takes
+one thread for so little. With more it is 0.7 ms for 20,000 rows of 384 instead of 1.1 if the machine is idle, but 8 ms
+if it is not, for its threads wait for each other."""
 
 Scores: TypeAlias = npt.NDArray[np.float32]
 ExactScores: TypeAlias = npt.NDArray[np.float64]
@@ -31,7 +35,7 @@ class Prepared:
     squares: npt.NDArray[np.float32]
     """Squared length of each row for l2; empty for the other metrics."""
     longest: float
-    """Length of the longest, at least 1."""
+    """Length of the longest, 0 if there is none."""
 
 
 def prepare(vectors: npt.ArrayLike, dimension: int, metric: Metric) -> Prepared:
@@ -53,7 +57,7 @@ def prepare(vectors: npt.ArrayLike, dimension: int, metric: Metric) -> Prepared:
         # A vector of zeros has no direction; it stays and scores 0.
         lengths[lengths == 0] = 1
         return Prepared((rows / lengths[:, None]).astype(np.float32), np.empty(0, np.float32), 1.0)
-    longest = max(1.0, float(np.sqrt(squares.max(initial=0.0))))
+    longest = float(np.sqrt(squares.max(initial=0.0)))
     return Prepared(rows, squares.astype(np.float32) if metric == "l2" else np.empty(0, np.float32), longest)
 
 
@@ -82,7 +86,9 @@ class Query:
 
     def score(self, rows: Matrix, squares: npt.NDArray[np.float32], out: Scores) -> None:
         """Put the bulk scores of rows into ``out``: for l2, the negative squared distance plus the query's square."""
-        np.matmul(rows, self.vector, out=out)
+        step = piece_rows(len(self.vector))
+        for start in range(0, len(rows), step):
+            np.matmul(rows[start : start + step], self.vector, out=out[start : start + step])
         if self.metric == "l2":
             out *= 2
             out -= squares
@@ -101,6 +107,11 @@ class Query:
             return -distances
         scores: ExactScores = (rows * query).sum(axis=1)
         return scores.clip(-1, 1) if self.metric == "cosine" else scores
+
+
+def piece_rows(dimension: int) -> int:
+    """Return how many rows are worked on at once."""
+    return max(16, _PIECE_BYTES // (4 * dimension))
 
 
 def near_best(scores: Scores, k: int, slack: float) -> tuple[npt.NDArray[np.int64], float]:

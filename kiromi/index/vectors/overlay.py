@@ -4,13 +4,14 @@ Both are sorted lists, so that an untouched slab costs nothing, and values: ever
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from kiromi.index.vectors.slab import Rows, Slab
 
-Codes = npt.NDArray[np.int32]
+Codes: TypeAlias = npt.NDArray[np.int32]
 DEAD = -1
 
 

@@ -14,15 +14,13 @@ import numpy.typing as npt
 from kiromi.index.items import Ids, Matrix
 from kiromi.index.vectors.graph import Graph
 from kiromi.index.vectors.inputs import VectorScope
-from kiromi.index.vectors.measures import ExactScores, Query, Scores, near_best
+from kiromi.index.vectors.measures import ExactScores, Query, Scores, near_best, piece_rows
 from kiromi.index.vectors.overlay import DEAD, Codes, Overlay
 from kiromi.index.vectors.planner import Situation, Way, choose, over_fetch
 from kiromi.index.vectors.slab import Ranges, Rows, Slab
 from kiromi.index.vectors.tail import TailView
 
 _Mask: TypeAlias = npt.NDArray[np.bool_]
-_GATHERED_BYTES = 1 << 20
-"""Rows are copied together by so many bytes at once: what fits in a core's own cache is scored three times as fast."""
 _FEW = 4
 """Less than one row in so many is gathered from the tail; more are scanned."""
 _GROWTH = 8
@@ -129,9 +127,9 @@ class SlabSearch:
             return None
         rows, originals = hits.rows[mask], hits.originals[mask]
         best, _ = near_best(hits.scores[mask], self.k, self.query.slack)
-        # Blocks of the matrix that were never used would have to be checked first.
-        if self.slab.is_checked:
+        if self.slab.is_quick:
             return Found(rows[best], _score_exactly(self.query, self.slab.take, rows[best]))
+        # Each row may lie in a block of the matrix that would have to be checked first.
         return Found(rows[best], _score_exactly(self.query, hits.take, originals[best]))
 
     def _scan(self, ranges: Ranges, fetch: int) -> Found:
@@ -229,7 +227,7 @@ def _gather(
     query: Query, take: Callable[[Rows], Matrix], squares: npt.NDArray[np.float32], rows: Rows, k: int
 ) -> Found:
     scores = np.empty(len(rows), np.float32)
-    step = _step(len(query.vector))
+    step = piece_rows(len(query.vector))
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         query.score(take(part), squares[part] if len(squares) else squares, scores[start : start + step])
@@ -239,11 +237,7 @@ def _gather(
 
 def _score_exactly(query: Query, take: Callable[[Rows], Matrix], rows: Rows) -> ExactScores:
     scores = np.empty(len(rows), np.float64)
-    step = _step(len(query.vector))
+    step = piece_rows(len(query.vector))
     for start in range(0, len(rows), step):
         scores[start : start + step] = query.score_exactly(take(rows[start : start + step]))
     return scores
-
-
-def _step(dimension: int) -> int:
-    return max(16, _GATHERED_BYTES // (4 * dimension))

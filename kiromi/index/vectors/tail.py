@@ -74,7 +74,7 @@ class Tail:
 
     def view(self) -> TailView:
         """Return the view of a tail to which nothing was appended."""
-        return self._view(np.empty(0, np.int32), 1.0)
+        return self._view(np.empty(0, np.int32), 0.0)
 
     def append(self, view: TailView, columns: Arrays, prepared: Prepared, codes: Codes) -> TailView:
         """Append passages after the latest view, which is given, and return the new latest one.

@@ -16,7 +16,6 @@ from kiromi.index.vectors.searching import Reach, SlabSearch, search_tail
 from kiromi.index.vectors.slab import Rows, Slab
 from kiromi.index.vectors.tail import TailView
 
-
 _SPREAD = 100
 _BACKGROUND = 0.05
 
