@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kiromi.embed.base import Embedder
+    from kiromi.embed.given import CallerVectors
     from kiromi.errors import (
         AlreadyExists,
         BlobMissing,
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
         Conflict,
         EmbedderError,
         EmbedderMismatch,
+        EmbedderWarning,
         IndexCorrupt,
+        IndexWarning,
         IntegrityError,
         InvalidInput,
         KiromiError,
+        KiromiWarning,
         MemoryDeleted,
         MemoryExpired,
         MemoryNotFound,
@@ -39,24 +44,36 @@ if TYPE_CHECKING:
         BatchReport,
         Change,
         DeleteReport,
+        Diff,
+        Difference,
         Draft,
         DropReport,
         ExportReport,
+        Hit,
         ImportReport,
+        KeptSnapshot,
         Link,
+        LinkDifference,
         Memory,
         MemoryInfo,
+        ModelInfo,
         Neighbour,
         Page,
         PartitionInfo,
         Problem,
+        PruneReport,
+        ReembedReport,
+        ReindexReport,
+        Snapshot,
         StoreStats,
         Supersession,
         VerifyReport,
         Version,
     )
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.search.ranking import Profile
     from kiromi.store import Store, Transaction, open
+    from kiromi.view import StoreView
 
 __version__ = "0.1.0"
 
@@ -67,39 +84,56 @@ __all__ = [
     "AuditReport",
     "BatchReport",
     "BlobMissing",
+    "CallerVectors",
     "Change",
     "ChecksumMismatch",
     "Conflict",
     "DeleteReport",
+    "Diff",
+    "Difference",
     "Draft",
     "DropReport",
+    "Embedder",
     "EmbedderError",
     "EmbedderMismatch",
+    "EmbedderWarning",
     "ExportReport",
+    "Hit",
     "ImportReport",
     "IndexCorrupt",
+    "IndexWarning",
     "IntegrityError",
     "InvalidInput",
+    "KeptSnapshot",
     "KiromiError",
+    "KiromiWarning",
     "Link",
+    "LinkDifference",
     "Memory",
     "MemoryDeleted",
     "MemoryExpired",
     "MemoryInfo",
     "MemoryNotFound",
     "MigrationConflict",
+    "ModelInfo",
     "Neighbour",
     "NotFound",
     "Page",
     "PartitionInfo",
     "Problem",
+    "Profile",
+    "PruneReport",
+    "ReembedReport",
+    "ReindexReport",
     "SchemeMismatch",
+    "Snapshot",
     "SnapshotNotFound",
     "StorageError",
     "Store",
     "StoreLocked",
     "StoreNotFound",
     "StoreStats",
+    "StoreView",
     "Supersession",
     "Transaction",
     "UnsupportedFormat",
@@ -114,7 +148,16 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
     # In the order of their cost.
-    _MODULES = ("kiromi.errors", "kiromi.model", "kiromi.store", "kiromi.operations.tenants")
+    _MODULES = (
+        "kiromi.errors",
+        "kiromi.model",
+        "kiromi.embed.base",
+        "kiromi.embed.given",
+        "kiromi.search.ranking",
+        "kiromi.store",
+        "kiromi.view",
+        "kiromi.operations.tenants",
+    )
 
     def __getattr__(name: str) -> Any:
         if name in __all__:

@@ -137,7 +137,7 @@ class Hit(Memory):
     profile and the reranker. Scores of different modes or queries do not compare."""
     span: tuple[int, int] | None
     """Where in ``text`` the match lies, in characters: the passage whose vector is nearest, else the snippet's place;
-    None for content that is no text."""
+    None for content that is no text, and where only title or tags match."""
     snippet: str | None
     """A part of ``text`` around what the query's words matched; None if they matched nothing in it."""
     highlights: tuple[tuple[int, int], ...]
@@ -255,6 +255,86 @@ class Neighbour:
     """Whether the last link of ``path`` leads to it, or comes from it."""
     path: tuple[Link, ...]
     """A way from the start to it, ``depth`` links long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A moment with a name: ``gc`` keeps what it shows."""
+
+    id: str
+    seq: int
+    """The last operation that it shows; taking it was an operation of its own, after that."""
+    tag: str | None
+    """A name that no other snapshot has."""
+    reason: str | None
+    created_at: datetime
+    """When it was taken: the clock by which what it shows had expired, or not."""
+    is_safety: bool
+    """Whether an operation took it before it changed much, such as a restore."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSnapshot:
+    """A snapshot that ``prune_snapshots`` leaves."""
+
+    snapshot: Snapshot
+    reasons: tuple[str, ...]
+    """Which rules keep it: ``last``, ``daily 2026-01-31``, ``weekly 2026-W05``, ``monthly 2026-01`` or ``safety``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What ``prune_snapshots`` did, or would do."""
+
+    applied: bool
+    kept: tuple[KeptSnapshot, ...]
+    """Oldest first."""
+    removed: tuple[Snapshot, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A memory that is not the same at two moments."""
+
+    id: str
+    before: MemoryInfo | None
+    """As it was at the first moment; None if it was not there, or out of scope. ``path`` is where it lay then."""
+    after: MemoryInfo | None
+    """As it was at the second one."""
+    fields: tuple[str, ...]
+    """What differs, if it is there at both: ``content``, ``attributes.<name>``, ``partition``, or another field."""
+    text: str | None
+    """The unified diff of the contents, if it was asked for and they differ and are text; it ends with a newline."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDifference:
+    """A link that is not the same at two moments: another one of its kind between its ends counts as the same."""
+
+    before: Link | None
+    after: Link | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """What differs between two moments, each part in the order of ids."""
+
+    before_seq: int
+    after_seq: int
+    added: tuple[Difference, ...]
+    """Memories that are there only at the second moment."""
+    removed: tuple[Difference, ...]
+    """Memories that are there only at the first."""
+    changed: tuple[Difference, ...]
+    """Memories that differ in more than where they lie."""
+    moved: tuple[Difference, ...]
+    """Memories that differ in nothing but ``partition``, or ``scheme``, under which they lie."""
+    links: tuple[LinkDifference, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.added or self.removed or self.changed or self.moved or self.links)
 
 
 @dataclass(frozen=True, slots=True)

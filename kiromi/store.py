@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import pyarrow as pa
 
@@ -23,6 +23,7 @@ from kiromi.model import (
     BatchReport,
     Change,
     DeleteReport,
+    Diff,
     Draft,
     ExportReport,
     Hit,
@@ -34,15 +35,20 @@ from kiromi.model import (
     Neighbour,
     Page,
     PartitionInfo,
+    PruneReport,
     ReembedReport,
     ReindexReport,
+    Snapshot,
     StoreStats,
     Supersession,
     VerifyReport,
     Version,
 )
 from kiromi.operations import append as _append
+from kiromi.operations import arrow as _arrow
+from kiromi.operations import asof as _asof
 from kiromi.operations import delete as _delete
+from kiromi.operations import diff as _diff
 from kiromi.operations import get as _get
 from kiromi.operations import history as _history
 from kiromi.operations import links as _links
@@ -50,9 +56,8 @@ from kiromi.operations import listing as _listing
 from kiromi.operations import models as _models
 from kiromi.operations import neighbours as _neighbours
 from kiromi.operations import partitions as _partitions
-from kiromi.operations import reembed as _reembed
-from kiromi.operations import reindex as _reindex
-from kiromi.operations import search as _search
+from kiromi.operations import prune as _prune
+from kiromi.operations import snapshots as _snapshots
 from kiromi.operations import sql as _sql
 from kiromi.operations import stats as _stats
 from kiromi.operations import supersession as _supersession
@@ -61,12 +66,15 @@ from kiromi.operations import verify as _verify
 from kiromi.operations.caller import Caller, Guard, check_text
 from kiromi.operations.opening import Durability, check_actor, open_caller
 from kiromi.operations.present import info_of
-from kiromi.search.ranking import Profile
-from kiromi.search.rerank import Reranker
 from kiromi.session.commit import transaction as _transaction
 from kiromi.session.operation import Context, Operation
 from kiromi.session.registry import release
 from kiromi.session.session import Session
+from kiromi.view import StoreView
+
+if TYPE_CHECKING:
+    from kiromi.search.ranking import Profile
+    from kiromi.search.rerank import Reranker
 
 DEFAULT_WAIT_S = 10.0
 
@@ -443,6 +451,29 @@ class Store:
         with self._call() as caller:
             return _sql.run_sql(caller, query, parameters)
 
+    def to_arrow(
+        self,
+        within: Mapping[str, Any] | None = None,
+        where: Any = None,
+        *,
+        columns: Sequence[str] | None = None,
+        with_content: bool = False,
+    ) -> pa.Table:
+        """Return the live memories within a scope that match a filter as one Arrow table, in the order of ids.
+
+        Args:
+            within: segment or field names to exact values.
+            where: a filter, as a mapping or as text.
+            columns: which ones, in this order; all if not said: those that filters know, then ``attributes`` (JSON
+                text), ``partition`` (the path of it) and ``path``.
+            with_content: add ``content``, as bytes; all of it has to fit into memory.
+
+        Raises:
+            InvalidInput: an argument is refused.
+        """
+        with self._call() as caller:
+            return _arrow.to_arrow(caller, within, where, columns, with_content=with_content)
+
     # -- searching --------------------------------------------------------------------------------------------------
 
     def search(
@@ -452,17 +483,18 @@ class Store:
         k: int = 10,
         within: Mapping[str, Any] | None = None,
         where: Any = None,
-        mode: _search.Mode = "auto",
+        mode: Literal["auto", "vector", "text", "hybrid"] = "auto",
         vector: Sequence[float] | None = None,
         kind: str | None = None,
         valid_at: datetime | None = None,
         include_superseded: bool = False,
-        profile: str | Profile = "relevance",
+        profile: "str | Profile" = "relevance",
         fusion: Literal["convex", "rrf"] = "convex",
         weights: Mapping[str, float] | None = None,
         min_score: float | None = None,
-        rerank: Reranker | None = None,
+        rerank: "Reranker | None" = None,
         explain: bool = False,
+        at: Snapshot | str | int | datetime | None = None,
     ) -> builtins.list[Hit]:
         """Return the memories that fit a query best, best first, with their contents.
 
@@ -489,33 +521,35 @@ class Store:
             min_score: leave out hits below this final score.
             rerank: called with the query and the best candidates; the scores that it returns decide their order.
             explain: give each hit the components of its score.
+            at: search what was believed at a moment, given as for :meth:`at`; short for ``at(…).search(…)``.
 
         Raises:
             InvalidInput: an argument is refused.
+            SnapshotNotFound: there is no such moment.
             EmbedderMismatch: the vector has another dimension, or the handle's embedder is not the store's model.
             EmbedderError: the embedder failed, with mode ``vector`` or ``hybrid``; ``auto`` searches text then.
         """
+        from kiromi.operations import search  # here, as the indices take a while to load
+
+        options = search.Options(
+            k=k,
+            within=within,
+            where=where,
+            mode=mode,
+            kind=kind,
+            valid_at=valid_at,
+            include_superseded=include_superseded,
+            profile=profile,
+            fusion=fusion,
+            weights=weights,
+            min_score=min_score,
+            rerank=rerank,
+            explain=explain,
+        )
         with self._call() as caller:
-            return _search.search(
-                caller,
-                query,
-                vector,
-                _search.Options(
-                    k=k,
-                    within=within,
-                    where=where,
-                    mode=mode,
-                    kind=kind,
-                    valid_at=valid_at,
-                    include_superseded=include_superseded,
-                    profile=profile,
-                    fusion=fusion,
-                    weights=weights,
-                    min_score=min_score,
-                    rerank=rerank,
-                    explain=explain,
-                ),
-            )
+            if at is not None:
+                caller = replace(caller, moment=_asof.resolve(caller, at))
+            return search.search(caller, query, vector, options)
 
     def related(
         self,
@@ -533,11 +567,13 @@ class Store:
             MemoryNotFound: it is not there.
             InvalidInput: an argument is refused.
         """
+        from kiromi.operations import search
+
         with self._call() as caller:
-            options = _search.Options(
+            options = search.Options(
                 k=k, within=within, where=where, include_superseded=include_superseded, explain=explain
             )
-            return _search.related(caller, id, options)
+            return search.related(caller, id, options)
 
     def reindex(
         self,
@@ -565,13 +601,15 @@ class Store:
         Raises:
             InvalidInput: an argument is refused.
         """
+        from kiromi.operations.reindex import reindex
+
         settings = {
             "hnsw_m": hnsw_m,
             "hnsw_ef_construction": hnsw_ef_construction,
             "hnsw_ef": hnsw_ef,
             "language": language,
         }
-        return _reindex.reindex(self._caller(), within, settings, on_progress or _unseen)
+        return reindex(self._caller(), within, settings, on_progress or _unseen)
 
     def reembed(
         self,
@@ -594,10 +632,12 @@ class Store:
             EmbedderError: the embedder failed; what is made stays, call it again.
             MigrationConflict: another model's re-embedding was begun and not ended.
         """
+        from kiromi.operations.reembed import reembed
+
         found = _models.resolve(embedder)
         if found is None:
             raise InvalidInput("embedder=None; accepted: an embedder, or a text that names one")
-        report = _reembed.reembed(self._caller(), found, on_progress or _unseen, abandon=abandon)
+        report = reembed(self._caller(), found, on_progress or _unseen, abandon=abandon)
         self._base = replace(self._base, embedder=found)
         return report
 
@@ -751,6 +791,109 @@ class Store:
             return _neighbours.neighbours(
                 caller, id, depth=depth, direction=direction, kinds=kinds, limit=limit, valid_at=valid_at
             )
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def snapshot(self, tag: str | None = None, reason: str | None = None, *, if_changed: bool = False) -> Snapshot:
+        """Give the present moment a name, so that ``gc`` keeps all that it shows. Costs the same for any store.
+
+        Args:
+            tag: text of 1 to 64 characters that no other snapshot has.
+            reason: why; without one, that of :meth:`context`.
+            if_changed: take none, and return the last one, if nothing but snapshots was written since that one. Those
+                that operations take for safety do not count.
+
+        Raises:
+            AlreadyExists: another snapshot has the tag.
+            InvalidInput: an argument is refused, or the handle is scoped: snapshots are of the whole tenant.
+        """
+        with self._call() as caller:
+            return _snapshots.create_snapshot(caller, tag, reason, if_changed=if_changed)
+
+    def snapshots(self) -> builtins.list[Snapshot]:
+        """Return all snapshots, oldest first."""
+        with self._call() as caller:
+            return _snapshots.snapshots(caller)
+
+    def snapshot_info(self, ref: Snapshot | str | int | datetime) -> Snapshot:
+        """Return the snapshot that has an id, a tag, or a seq (the last of several), or the last one up to a time.
+
+        Raises:
+            SnapshotNotFound: there is none.
+        """
+        with self._call() as caller:
+            return _snapshots.snapshot_info(caller, ref)
+
+    def delete_snapshot(self, ref: Snapshot | str) -> Snapshot:
+        """Delete a snapshot by id or tag, and return it. What it shows stays until ``gc`` removes it.
+
+        Raises:
+            SnapshotNotFound: there is none.
+        """
+        with self._call() as caller:
+            return _snapshots.delete_snapshot(caller, ref)
+
+    def prune_snapshots(
+        self,
+        *,
+        keep_last: int | None = None,
+        keep_daily: int | None = None,
+        keep_weekly: int | None = None,
+        keep_monthly: int | None = None,
+        keep_safety_days: int = _prune.KEEP_SAFETY_DAYS,
+        dry_run: bool = True,
+    ) -> PruneReport:
+        """Delete the snapshots that no rule keeps; at least one rule is needed, and tags protect none.
+
+        Args:
+            keep_last: the last so many.
+            keep_daily: the last one of each of the last so many days, in UTC, that have any.
+            keep_weekly: likewise of ISO weeks.
+            keep_monthly: likewise of months.
+            keep_safety_days: those that operations took for safety count for no rule and stay so many days; all of
+                them stay while a job is unfinished.
+            dry_run: only report what would be deleted (the default).
+        """
+        rules = _prune.Rules(keep_last, keep_daily, keep_weekly, keep_monthly, keep_safety_days)
+        with self._call() as caller:
+            return _prune.prune_snapshots(caller, rules, dry_run=dry_run)
+
+    def at(self, ref: Snapshot | str | int | datetime) -> StoreView:
+        """Return a read-only view of the store as it was at a moment.
+
+        Args:
+            ref: a snapshot, its id or tag; a seq, as a number or ``"seq:123"``; ``"live"`` for what is now; or an aware
+                time, which means the last operation up to then.
+
+        Raises:
+            SnapshotNotFound: there is no such snapshot or moment, or ``gc`` has removed what only it showed.
+            InvalidInput: it is none of these, or in the future.
+        """
+        with self._call() as caller:
+            moment = _asof.resolve(caller, ref)
+            return StoreView(self._call, moment, caller.session.schemes[moment.scheme].template)
+
+    def diff(
+        self,
+        a: Snapshot | str | int | datetime,
+        b: Snapshot | str | int | datetime = "live",
+        within: Mapping[str, Any] | None = None,
+        *,
+        content: bool = False,
+    ) -> Diff:
+        """Return what differs between two moments, each given as for :meth:`at`. Costs what changed between them.
+
+        Expired memories count like others. What was changed and changed back is no difference. A memory that moved
+        into ``within`` is added, one that left it is removed.
+
+        Args:
+            a: the first moment; it may be the later one.
+            b: the second moment.
+            within: segment or field names to exact values.
+            content: also give the unified diffs of contents that are text.
+        """
+        with self._call() as caller:
+            return _diff.diff(caller, a, b, within, content=content)
 
     # -- import and export --------------------------------------------------------------------------------------------
 

@@ -83,6 +83,12 @@ def search(
             help="What else counts. relevance: nothing, recent: newer ones, trusted: importance and confidence.",
         ),
     ] = "relevance",
+    fusion: Annotated[
+        Literal["convex", "rrf"],
+        typer.Option(
+            "--fusion", metavar="NAME", help="How hybrid fuses both. convex: the mean of the scores, rrf: by ranks."
+        ),
+    ] = "convex",
     min_score: Annotated[
         float | None, typer.Option("--min-score", metavar="X", help="Leave out what has a lower score.")
     ] = None,
@@ -116,6 +122,7 @@ def search(
             valid_at=moment(valid_at, "--valid-at"),
             include_superseded=has_superseded,
             profile=profile,
+            fusion=fusion,
             weights=_weights(weights or []) or None,
             min_score=min_score,
             explain=is_explained,

@@ -54,6 +54,14 @@ class MiniLM:
     def __repr__(self) -> str:
         return f"MiniLM(threads={self._threads})"
 
+    def check_ready(self) -> None:
+        """Look whether the model is installed.
+
+        Raises:
+            EmbedderError: it is not; the message says how to.
+        """
+        self._load()
+
     def embed(self, texts: Sequence[str], role: Role) -> Matrix:
         """Return one vector of length 1 for each text: shape (len(texts), 384).
 

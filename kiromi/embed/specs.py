@@ -20,7 +20,6 @@ from kiromi.embed.base import METRICS, Embedder
 from kiromi.embed.given import CallerVectors
 from kiromi.embed.hashing import HashingEmbedder
 from kiromi.embed.minilm import MiniLM
-from kiromi.embed.openai import OpenAIEmbedder
 from kiromi.errors import InvalidInput
 
 _FORMS = "minilm, hash, hash:DIMENSION, caller:NAME:DIMENSION:METRIC, openai:MODEL@BASE_URL#DIMENSION"
@@ -92,6 +91,8 @@ def _openai(rest: str) -> Embedder | None:
             options["window"] = _number(value)
         else:
             return None
+    from kiromi.embed.openai import OpenAIEmbedder  # it loads an HTTP client
+
     return OpenAIEmbedder(match["model"], dimension=dimension, **options)
 
 

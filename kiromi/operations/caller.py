@@ -21,7 +21,6 @@ from kiromi.errors import InvalidInput
 from kiromi.model import Draft
 from kiromi.operations.within import EVERYTHING, Within, parse_within
 from kiromi.session.operation import Context
-from kiromi.session.pending import goal_of
 from kiromi.session.session import Session
 from kiromi.times import now_micros, to_micros
 
@@ -78,10 +77,8 @@ class Caller:
             return {row.id: row for row in rows.rows(ids)}
 
     def place_of(self, row: Row) -> str:
-        """Return where the content of a row that was read lies now, if it is not in motion."""
-        if self.moment is None:
-            return row.live_path
-        return str(goal_of(row.blob, (row.ext, row.size), self.session.view.get))
+        """Return where the content of a row that was read belongs now."""
+        return row.live_path if self.moment is None else self.session.place_of(row)
 
     def sees(self, row: Row | None) -> bool:
         """Tell whether a row is there and within the caller's scope."""

@@ -55,6 +55,11 @@ def active_model(session: Session) -> Model | None:
     return None if session.active_model is None else session.models[session.active_model]
 
 
+def model_of(caller: Caller) -> Model | None:
+    """Return the model whose vectors a caller searches: the active one, or that of the moment it looks at."""
+    return None if caller.active_model is None else caller.session.models[caller.active_model]
+
+
 def is_embedded_with_title(session: Session) -> bool:
     """Tell whether the title is part of what is embedded, so that a new title needs a new vector."""
     model = active_model(session)
@@ -68,14 +73,15 @@ def embedder_of(caller: Caller) -> Embedder | None:
         EmbedderMismatch: the handle's embedder is not the active model's (any more).
     """
     session = caller.session
-    number, model = session.active_model, active_model(session)
+    number, model = caller.active_model, model_of(caller)
     if number is None or model is None:
         return None
     if caller.embedder is not None:
         given = Model.of(caller.embedder)
-        if given.fingerprint != model.fingerprint:
+        if given.fingerprint == model.fingerprint:
+            return caller.embedder
+        if caller.moment is None:
             raise mismatch(given, model)
-        return caller.embedder
     if number not in session.embedders and model.spec is not None and is_local(model.spec):
         session.embedders[number] = make(model.spec)
     return session.embedders.get(number)

@@ -84,6 +84,8 @@ class Indices:
         self._text: _Opened[TextIndex] = _Opened()
         self._model: int | None = None
         """That the vectors are of."""
+        self._built = 0
+        """The last operation that the latest build of the vectors knew."""
         self._heard = 0
         """The last operation that the feed has given."""
         self._codes = PlaceCodes()
@@ -237,10 +239,11 @@ class Indices:
             self._vectors.late = list(journaled)
         index = _present(self._vectors.index)
         late = [changes for changes in self._vectors.late if changes.head.seq > index.watermark]
-        self._vectors.late = []
+        self._vectors.late = None  # if it fails, the tables are asked
         if late:
             self._absorb_vectors(index, late)
-        if index.needs_rebuild and not index.has_graph:
+        self._vectors.late = []
+        if index.needs_rebuild and not index.has_graph and self._tables_know_more():
             index.close()
             self._vectors.index = self._build_vectors(_present(self._model), _unseen)
             self._vectors.late = None
@@ -255,10 +258,16 @@ class Indices:
                     self._read_text(cursor, index, seq)
             self._text.late = list(journaled)
         late = [changes for changes in self._text.late if changes.head.seq > index.watermark]
-        self._text.late = []
+        self._text.late = None  # if it fails, the tables are asked
         if late:
             live, gone = _outcome(late)
             index.apply(late[-1].head.seq, gone, documents(self._session, live))
+        self._text.late = []
+
+    def _tables_know_more(self) -> bool:
+        """Tell whether another build would bring more in than the last one did: not what is still in the journal."""
+        with self._session.tables() as (seq, _, _):
+            return seq > self._built
 
     def _read_vectors(self, cursor: duckdb.DuckDBPyConnection, index: VectorIndex, seq: int) -> None:
         """Take in from the tables what the index lacks."""
@@ -334,7 +343,7 @@ class Indices:
         session = self._session
         with session.tables() as (seq, _, cursor):
             keys, rows = passage_keys(cursor, model)
-            return VectorIndex.build(
+            built = VectorIndex.build(
                 None if session.read_only else self._vector_folder(model),
                 self._vector_identity(model),
                 *self._vector_shape(model),
@@ -345,6 +354,8 @@ class Indices:
                 with_graph=False,
                 on_progress=on_progress,
             )
+        self._built = seq
+        return built
 
     def _open_text(self) -> TextIndex:
         folder = None if self._is_distrusted else self._text_folder()
@@ -367,16 +378,20 @@ class Indices:
         session = self._session
         folder = None if session.read_only else self._text_folder()
         index = TextIndex.create(folder, self._text_identity(), self._text_settings(), self._scratch_folder())
-        with session.tables() as (start, _, cursor):
-            rows = live_rows(cursor, "")
-        done = 0
-        while rows:
-            index.add(documents(session, rows))
-            done += len(rows)
-            on_progress("text", done, session.view.count)
-            with session.tables() as (_, _, cursor):
-                rows = live_rows(cursor, rows[-1].id)
-        index.apply(start, (), ())  # what came meanwhile is taken in later, by its seq
+        try:
+            with session.tables() as (start, _, cursor):
+                rows = live_rows(cursor, "")
+            done = 0
+            while rows:
+                index.add(documents(session, rows))
+                done += len(rows)
+                on_progress("text", done, session.view.count)
+                with session.tables() as (_, _, cursor):
+                    rows = live_rows(cursor, rows[-1].id)
+            index.apply(start, (), ())  # what came meanwhile is taken in later, by its seq
+        except BaseException:
+            index.close()
+            raise
         return index
 
     def _vector_identity(self, model: int) -> dict[str, str]:

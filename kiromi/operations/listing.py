@@ -86,9 +86,8 @@ def list_memories(
         found = connection.execute(
             f"SELECT m.id, {order.sql} {_FROM} WHERE {sql} {order.clause} LIMIT ?", (*parameters, limit + 1)
         ).fetchall()
-    items = tuple(
-        info_of(row, caller.session.schemes) for row in view.rows(memory_id for memory_id, _ in found[:limit])
-    )
+        rows = list(view.rows(memory_id for memory_id, _ in found[:limit]))
+    items = tuple(info_of(row, caller.session.schemes) for row in rows)
     next_cursor = _encode(found[limit - 1][1], found[limit - 1][0], query) if len(found) > limit else None
     return Page(items, next_cursor)
 

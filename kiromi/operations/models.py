@@ -44,6 +44,8 @@ def adopt(caller: Caller) -> None:
         return
     given, active = Model.of(caller.embedder), active_model(caller.session)
     if active is None and not caller.is_read_only:
+        # A store that has never used its model should not be bound to one that is not there.
+        getattr(caller.embedder, "check_ready", lambda: None)()
         register(caller, given)
     elif active is not None and active.fingerprint != given.fingerprint:
         raise mismatch(given, active)

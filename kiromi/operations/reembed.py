@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kiromi.embed.base import Embedder, Model
+from kiromi.embed.running import embed
 from kiromi.errors import InvalidInput, MigrationConflict
 from kiromi.model import ReembedReport
 from kiromi.operations.caller import Caller
@@ -37,6 +38,7 @@ def reembed(caller: Caller, embedder: Embedder, on_progress: OnProgress, *, aban
             "reembed needs an embedder that makes vectors; give your own vectors with update(id, vector=...) instead"
         )
     started = time.monotonic()
+    embed(embedder, ["Is it there?"], "document")  # before anything is begun that only it can end
     number, job = _begin(caller, model, abandon=abandon)
     with caller.session.lease:
         total = count_missing(caller, number)

@@ -131,7 +131,10 @@ def _change_settings(caller: Caller, given: Mapping[str, Any]) -> None:
     if "language" in given:
         check_text(given["language"], "language")
     merged = {**caller.session.settings, **given}
-    graph_settings(merged)
+    try:
+        graph_settings(merged)
+    except InvalidInput as error:
+        raise InvalidInput(f"hnsw_{error.message}", **error.details) from error
     text_settings(merged)
 
     def plan(operation: Operation) -> None:

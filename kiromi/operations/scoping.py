@@ -20,7 +20,6 @@ from kiromi.operations.caller import Caller, check_moment, check_text
 from kiromi.operations.select import Selection
 from kiromi.operations.sources import mark
 from kiromi.operations.within import Schemes, Within, is_same_segment, partition_texts
-from kiromi.times import now_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,10 @@ class Scope:
         selection = Selection.of(caller, within, where, with_expired=True)
         extra = _conditions(kind, valid_at)
         marks = marks_within(selection.within, selection.schemes)
-        now = now_micros()
+        now = caller.now
         if selection.where is None and not extra and (marks is not None or not selection.within.wanted):
             return cls(selection.within, now, with_superseded, marks, None, None)
-        with caller.session.snapshot() as (view, cursor):
+        with caller.reading() as (view, cursor):
             condition = selection.condition(cursor)
             ids = _ids(cursor, [condition, *extra])
         return cls(selection.within, now, with_superseded, marks, ids, view.seq)

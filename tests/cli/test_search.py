@@ -10,6 +10,7 @@ import pytest
 import kiromi as library
 from kiromi.cli.hits import explained
 from kiromi.operations.search import Mode
+from kiromi.search.fusion import Method
 from kiromi.search.ranking import PROFILES
 from tests.cli.running import SCHEME, Program, stable
 
@@ -95,8 +96,8 @@ def test_where_only_the_title_matched_the_content_begins(travel: Program, tmp_pa
 
 
 def test_front_matter_is_shown_only_if_nothing_else_matched(travel: Program) -> None:
-    text = "---\ntitle: A zebra\nvehicle: a bus\n---\n\nThe zebra crossing.\nIt is\n striped.\n"
-    travel.add(text, "--partition=user=ana", "--media-type=text/markdown")
+    text = b"---\ntitle: A zebra\nvehicle: a bus\n---\n\nThe zebra crossing.\nIt is\n striped.\n"
+    travel("add", "-", "--partition=user=ana", stdin=text)
     assert travel("search", "zebra").text.splitlines()[1] == "   The zebra crossing. It is striped."
     whole = "   --- title: A zebra vehicle: a bus --- The zebra crossing. It is striped."
     assert travel("search", "bus").text.splitlines()[1] == whole
@@ -214,9 +215,9 @@ def test_what_is_wrong_is_told_in_the_words_of_the_command_line(modelled: Progra
 
 
 def test_the_choices_are_those_of_the_library(travel: Program) -> None:
-    for option, accepted in (("--mode", get_args(Mode)), ("--profile", PROFILES)):
+    for option, accepted in (("--mode", get_args(Mode)), ("--profile", PROFILES), ("--fusion", reversed(Method))):
         told = travel("search", "x", option, "loud", code=2).notes
-        assert f"is not one of {', '.join(map(repr, accepted))}." in told
+        assert f"is not one of {', '.join(repr(str(name)) for name in accepted)}." in told
 
 
 # -- related -----------------------------------------------------------------------------------------------------------

@@ -179,6 +179,44 @@ def test_many_small_places_are_searched_as_one() -> None:
         model.check(index.search(np.array(rows[0].vector), k, scope_of(index, chosen, None)), rows[0].vector, k, chosen)
 
 
+def test_strays_are_found_in_the_place_they_moved_to_and_nowhere_else() -> None:
+    rows = as_passages(clustered(60, 8), 3)
+    index = build(None, rows, 8)
+    index.apply(1, (), batch([], 8), [(memory_id(4), (5, "new")), (memory_id(5), (1, "user=u000"))])
+    query = np.array(rows[4].vector)
+    for places, ids, found in (
+        ([(5, "new")], None, [4]),
+        ([(5, "new")], [5, 4], [4]),
+        ([(5, "new")], [], []),
+        ([(1, "user=u001")], [4, 7], [7]),
+        ([(1, "user=u000"), (1, "user=u002")], [5], [5]),
+    ):
+        scope = scope_of(index, places, None if ids is None else map(memory_id, ids))
+        assert [hit.id for hit in index.search(query, 3, scope)] == list(map(memory_id, found))
+        assert index.size(scope) == len(found)
+
+
+def test_the_background_is_a_low_score_of_the_scope() -> None:
+    rows = as_passages(clustered(3_000, 16), 3)
+    index = build(None, rows[:2_500], 16)
+    index.apply(1, (), batch(rows[2_500:], 16))
+    query = rows[0].vector
+    for places, ids in (
+        (None, None),
+        ([rows[1].place], None),
+        (None, {one.id for one in rows[1_000:2_900]}),
+        ([rows[1].place], {one.id for one in rows[1_000:2_900]}),
+    ):
+        scope = scope_of(index, places, ids)
+        scores = [hit.score for hit in index.search(query, 9_999, scope)]
+        background = index.view.background(query, scope)
+        assert background is not None
+        assert np.quantile(scores, 0.001) <= background <= np.quantile(scores, 0.25)
+    assert index.view.background(query, scope_of(index, [], None)) is None
+    assert index.view.background(query, scope_of(index, None, [])) is None
+    assert build(None, [], 16).view.background(query) is None
+
+
 def test_a_place_that_a_view_does_not_know_yet_is_ignored() -> None:
     rows = as_passages(clustered(20, 8), 4)
     index = build(None, rows[:10], 8)

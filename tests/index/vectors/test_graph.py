@@ -154,6 +154,13 @@ def test_copies_do_not_cut_the_graph_apart(vectors: Matrix) -> None:
     assert [hit.id for hit in hits] == sorted(hit.id for hit in hits)
 
 
+def test_rows_that_are_all_equal() -> None:
+    rows = np.ones((2_500, DIMENSION), np.float32)
+    index = build(None, as_passages(rows, 3), DIMENSION, settings=SETTINGS, with_graph=True)
+    assert index.has_graph
+    assert [hit.id for hit in index.search(rows[0], 5)] == [memory_id(i) for i in range(5)]
+
+
 def test_copies_are_equal_rows() -> None:
     rows = np.array([[1, 2], [3, 4], [1, 2], [5, 6], [3, 4], [1, 2]], np.float32)
     copies = find_copies(rows)

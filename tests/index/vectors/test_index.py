@@ -169,16 +169,17 @@ def test_a_rebuild_is_due_when_much_has_changed() -> None:
     rows = np.zeros((9_000, 2), np.float32)
     big = build(None, as_passages(rows, 3), 2)
     assert big.tail_limit == 8_192
-    assert not big.needs_rebuild
+    due = [big.needs_rebuild]
     big.apply(1, [memory_id(i) for i in range(8_192)], batch([], 2))
-    assert not big.needs_rebuild
+    due.append(big.needs_rebuild)
     big.apply(2, (), batch([], 2), [(memory_id(8_500), (9, "x"))])
-    assert big.needs_rebuild
+    due.append(big.needs_rebuild)
     small = build(None, [], 2)
     small.apply(1, (), batch(as_passages(rows[:8_192], 3), 2))
-    assert not small.needs_rebuild
+    due.append(small.needs_rebuild)
     small.apply(2, (), batch(as_passages(rows[:1], 3), 2))
-    assert small.needs_rebuild
+    due.append(small.needs_rebuild)
+    assert due == [False, False, True, False, True]
 
 
 def test_searches_during_changes_see_each_state_whole() -> None:
