@@ -34,6 +34,17 @@ def resolve(embedder: Embedder | str | None) -> Embedder | None:
     return found
 
 
+def check_ready(embedder: Embedder) -> None:
+    """Refuse an embedder that is not installed, if it can tell: no store should be bound to what was never there.
+
+    Raises:
+        EmbedderError: it is not.
+    """
+    check = getattr(embedder, "check_ready", None)
+    if check is not None:
+        check()
+
+
 def adopt(caller: Caller) -> None:
     """Check a handle's embedder against the store's model; make it the store's if there is none yet.
 
@@ -44,8 +55,7 @@ def adopt(caller: Caller) -> None:
         return
     given, active = Model.of(caller.embedder), active_model(caller.session)
     if active is None and not caller.is_read_only:
-        # A store that has never used its model should not be bound to one that is not there.
-        getattr(caller.embedder, "check_ready", lambda: None)()
+        check_ready(caller.embedder)
         register(caller, given)
     elif active is not None and active.fingerprint != given.fingerprint:
         raise mismatch(given, active)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from kiromi.embed.base import Embedder
 from kiromi.errors import InvalidInput, SchemeMismatch
 from kiromi.operations.caller import Caller, Guard, check_text
-from kiromi.operations.models import adopt, resolve
+from kiromi.operations.models import adopt, check_ready, resolve
 from kiromi.partition import Scheme, check_name
 from kiromi.session.location import resolve_root
 from kiromi.session.operation import Context
@@ -42,6 +42,8 @@ def open_caller(
     wanted = None if scheme is None else Scheme.parse(scheme)
     found = resolve(embedder)
     location = resolve_root(root, storage_options, catalog)
+    if found is not None and not location.catalog_path(tenant).exists():
+        check_ready(found)
     session = acquire(
         location,
         tenant,

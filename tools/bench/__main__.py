@@ -20,10 +20,11 @@ from tools.bench.sizes import FULL, QUICK, Sizes
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks that the arguments name; return the exit code."""
     options = _parser().parse_args(arguments)
-    chosen = [benchmark for benchmark in BENCHMARKS if not options.only or benchmark.name in options.only]
+    chosen = [each for each in BENCHMARKS if (each.name in options.only if options.only else not each.is_long)]
     folder = Path(tempfile.mkdtemp(prefix="kiromi-bench-", dir=options.dir))
     try:
-        report = run(chosen, folder, QUICK if options.quick else FULL, is_quick=options.quick)
+        kept = options.dir if options.keep else None
+        report = run(chosen, folder, QUICK if options.quick else FULL, is_quick=options.quick, kept=kept)
         Console().print(as_table(report))
         if options.json is not None:
             options.json.write_text(json.dumps(as_json(report), indent=2) + "\n")
@@ -33,13 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(benchmarks: Sequence[Benchmark], folder: Path, sizes: Sizes, *, is_quick: bool = False) -> Report:
-    """Run benchmarks one after the other, each in its own folder below ``folder``; nothing is deleted."""
+def run(
+    benchmarks: Sequence[Benchmark], folder: Path, sizes: Sizes, *, is_quick: bool = False, kept: Path | None = None
+) -> Report:
+    """Run benchmarks one after the other, each in its own folder below ``folder``; nothing is deleted.
+
+    Long ones run below ``kept`` if that is given, and go on with what they find there.
+    """
     measured = []
     for benchmark in benchmarks:
         print(f"{benchmark.name} ...", file=sys.stderr, flush=True)
-        own = folder / benchmark.name
-        own.mkdir()
+        own = (kept if kept is not None and benchmark.is_long else folder) / benchmark.name
+        own.mkdir(exist_ok=benchmark.is_long)
         started = time.perf_counter()
         result = benchmark.measure(own, sizes)
         measured.append(Measured(benchmark.name, time.perf_counter() - started, result))
@@ -49,7 +55,8 @@ def run(benchmarks: Sequence[Benchmark], folder: Path, sizes: Sizes, *, is_quick
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench",
-        description="Measure kiromi beside the raw limits of this machine. Each benchmark takes a minute or less.",
+        description="Measure kiromi beside the raw limits of this machine. Each benchmark takes a minute or two;"
+        " million, which runs only if it is named, takes an hour.",
     )
     parser.add_argument(
         "--only",
@@ -64,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keep",
         action="store_true",
-        help="leave what was written: on ext4 deleting it makes the next run slower, for up to 5 minutes",
+        help="leave what was written: on ext4 deleting it makes the next run slower, for up to 5 minutes; with --dir,"
+        " million goes on with what an earlier run left there",
     )
     return parser
 

@@ -23,7 +23,7 @@ class Series:
 
     name: str
     unit: str
-    """``ms``, ``/s``, or ``x`` for a ratio."""
+    """``ms``, ``/s``, ``s``, ``MB``, ``x`` for a ratio, or empty for a share."""
     values: tuple[float, ...]
 
     @property
@@ -59,11 +59,22 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A line of the budget that this machine cannot tell anything about."""
+
+    name: str
+    bound: Bound
+    limit: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What one benchmark found."""
 
     series: tuple[Series, ...]
     checks: tuple[Check, ...] = ()
+    unmeasured: tuple[Unmeasured, ...] = ()
 
 
 def rates(count: int, seconds: Sequence[float]) -> tuple[float, ...]:

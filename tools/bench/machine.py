@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-PACKAGES = ("duckdb", "fsspec", "numpy", "pyarrow", "pydantic")
+PACKAGES = ("duckdb", "fsspec", "hnswlib", "numpy", "pyarrow", "pydantic", "tantivy")
 
 
 def machine_facts(folder: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench import machine_limits, reading, starting, writing
+from tools.bench import indices, machine_limits, million, reading, searching, starting, writing
 from tools.bench.figures import Result
 from tools.bench.sizes import Sizes
 
@@ -15,6 +15,8 @@ class Benchmark:
 
     name: str
     measure: Callable[[Path, Sizes], Result]
+    is_long: bool = False
+    """Whether it runs only when it is named, and goes on with what an earlier run left in its folder."""
 
 
 BENCHMARKS = (
@@ -25,4 +27,9 @@ BENCHMARKS = (
     Benchmark("get", reading.measure_get),
     Benchmark("open", reading.measure_open),
     Benchmark("help", starting.measure_help),
+    Benchmark("append-vectors", searching.measure_append_vectors),
+    Benchmark("search", searching.measure_search),
+    Benchmark("append-search", indices.measure_append_search),
+    Benchmark("open-indexed", indices.measure_open_indexed),
+    Benchmark("million", million.measure_million, is_long=True),
 )

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tools.bench.figures import Bound, Check, Result, Series
+from tools.bench.figures import Bound, Check, Result, Series, Unmeasured
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "seconds": round(measured.seconds, 1),
                 "series": [_series_json(series) for series in measured.result.series],
                 "checks": [_check_json(check) for check in measured.result.checks],
+                "unmeasured": [_unmeasured_json(line) for line in measured.result.unmeasured],
             }
             for measured in report.measured
         ],
@@ -61,6 +62,8 @@ def as_table(report: Report) -> Table:
             table.add_row(*_cells(series))
         for check in measured.result.checks:
             table.add_row(*_cells(check.series), _verdict(check))
+        for line in measured.result.unmeasured:
+            table.add_row(f"  {line.name}", "", "", f"{_limit_text(line)}: {line.reason}")
         table.add_section()
     return table
 
@@ -74,12 +77,16 @@ def number_text(value: float) -> str:
 
 def _cells(series: Series) -> tuple[str, str, str]:
     spread = f"{number_text(series.low)} - {number_text(series.high)}"
-    return f"  {series.name}", f"{number_text(series.median)} {series.unit}", spread
+    return f"  {series.name}", f"{number_text(series.median)} {series.unit}".rstrip(), spread
 
 
 def _verdict(check: Check) -> Text:
-    sign = ">=" if check.bound is Bound.AT_LEAST else "<="
-    return Text.assemble(f"{sign} {check.limit:g}: ", ("ok", "green") if check.is_met else ("over", "bold red"))
+    return Text.assemble(f"{_limit_text(check)}: ", ("ok", "green") if check.is_met else ("over", "bold red"))
+
+
+def _limit_text(line: Check | Unmeasured) -> str:
+    sign = ">=" if line.bound is Bound.AT_LEAST else "<="
+    return f"{sign} {line.limit:g}"
 
 
 def _series_json(series: Series) -> dict[str, Any]:
@@ -95,3 +102,7 @@ def _series_json(series: Series) -> dict[str, Any]:
 
 def _check_json(check: Check) -> dict[str, Any]:
     return {**_series_json(check.series), "bound": check.bound.value, "limit": check.limit, "is_met": check.is_met}
+
+
+def _unmeasured_json(line: Unmeasured) -> dict[str, Any]:
+    return {"name": line.name, "bound": line.bound.value, "limit": line.limit, "reason": line.reason}

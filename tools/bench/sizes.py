@@ -22,9 +22,41 @@ class Sizes:
     """Memories of the store that is opened."""
     scanned: int
     """Vectors in the exact scan."""
+    searched: int
+    """Memories with vectors in the store that is searched."""
+    searches: int
+    """Searches in a round."""
+    followed: int
+    """Appends in a round that are each followed by a search."""
+    million: int
+    """Memories with vectors in the store that is searched by graph."""
 
 
 FULL = Sizes(
-    rounds=5, bulk=20_000, singles=150, per_thread=75, warm=20_000, reads=1_000, opened=100_000, scanned=20_000
+    rounds=5,
+    bulk=20_000,
+    singles=150,
+    per_thread=75,
+    warm=20_000,
+    reads=1_000,
+    opened=100_000,
+    scanned=20_000,
+    searched=20_000,
+    searches=200,
+    followed=50,
+    million=1_000_000,
 )
-QUICK = Sizes(rounds=3, bulk=3_000, singles=50, per_thread=25, warm=3_000, reads=300, opened=5_000, scanned=20_000)
+QUICK = Sizes(
+    rounds=3,
+    bulk=3_000,
+    singles=50,
+    per_thread=25,
+    warm=3_000,
+    reads=300,
+    opened=5_000,
+    scanned=20_000,
+    searched=3_000,
+    searches=50,
+    followed=20,
+    million=30_000,
+)
