@@ -32,7 +32,8 @@ def _broken(self: HashingEmbedder, texts: Sequence[str], role: str) -> Any:
 
 
 def _pressing(self: HashingEmbedder, texts: Sequence[str], role: Any) -> Any:
-    signal.raise_signal(signal.SIGINT)
+    if list(texts) != ["Is it there?"]:  # which reembed asks before it begins
+        signal.raise_signal(signal.SIGINT)
     return _embed(self, texts, role)
 
 
