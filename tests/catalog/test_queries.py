@@ -23,8 +23,8 @@ def _grow(queries: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         lambda parts: f"{parts[0]} AS ({parts[1]} UNION{parts[3]} {parts[2]})"
     )
     return st.one_of(
-        st.tuples(st.lists(clause, min_size=1, max_size=3, unique_by=_name_of), queries).map(_with("WITH ")),
-        st.tuples(st.lists(recursive | clause, min_size=1, max_size=3, unique_by=_name_of), queries).map(
+        st.tuples(st.lists(clause, min_size=1, max_size=3).map(_distinct), queries).map(_with("WITH ")),
+        st.tuples(st.lists(recursive | clause, min_size=1, max_size=3).map(_distinct), queries).map(
             _with("WITH RECURSIVE ")
         ),
         st.tuples(queries, queries).map(lambda pair: f"({pair[0]}) UNION ALL ({pair[1]})"),
@@ -42,8 +42,9 @@ def _with(start: str) -> Callable[[tuple[list[str], str]], str]:
     return lambda pair: f"{start}{', '.join(pair[0])} {pair[1]}"
 
 
-def _name_of(clause: str) -> str:
-    return clause.split()[0].strip('"').lower()
+def _distinct(clauses: list[str]) -> list[str]:
+    """Return the clauses without those whose name another has: unique_by would print the whole strategy."""
+    return [*{clause.split()[0].strip('"').lower(): clause for clause in clauses}.values()]
 
 
 _queries = st.recursive(_names.map(lambda name: f"SELECT 1 FROM {name}"), _grow, max_leaves=6)
