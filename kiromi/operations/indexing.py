@@ -24,6 +24,7 @@ from kiromi.errors import IndexCorrupt, IndexWarning
 from kiromi.index.items import PassageBatch
 from kiromi.index.text.index import TextIndex, TextSettings
 from kiromi.index.vectors import GraphSettings, VectorIndex, VectorScope, VectorView
+from kiromi.operations import lineage
 from kiromi.operations.scoping import PlaceCodes, Scope
 from kiromi.operations.sources import (
     CHUNK,
@@ -90,6 +91,8 @@ class Indices:
         """The last operation that the feed has given."""
         self._codes = PlaceCodes()
         self._scratch: Path | None = None
+        self._is_kept = False
+        """Whether a graph is being built over the vectors, which are not built anew meanwhile."""
         self._is_distrusted = False
         """Whether the files were found damaged while they were searched: they are not opened any more."""
 
@@ -149,12 +152,11 @@ class Indices:
     def release(self) -> None:
         """Save the indices and close them."""
         with self._guard:
-            for index in (self._vectors.index, self._text.index):
-                if index is not None and not self._session.read_only:
-                    try:
-                        index.save()
-                    except (OSError, IndexCorrupt) as error:  # it is derived: the next one builds it anew
-                        warnings.warn(f"an index was not saved: {error}", IndexWarning, stacklevel=2)
+            for save in (self._save_vectors, self._save_text):
+                try:
+                    save()
+                except (OSError, IndexCorrupt, duckdb.Error) as error:  # it is derived: the next one builds it anew
+                    warnings.warn(f"an index was not saved: {error}", IndexWarning, stacklevel=2)
             self._vectors.close()
             self._text.close()
             if self._scratch is not None and self._session.read_only:
@@ -171,17 +173,24 @@ class Indices:
             self._vectors.close()
             self._vectors.index, self._model = fresh, model
             self._catch_vectors_up()
-            if not self._session.read_only:
-                fresh.save()
+            self._save_vectors()
 
     def add_graph(self, on_progress: OnProgress) -> None:
         """Build the graph of the vector index, if it is large enough for one, while it is searched and changed."""
-        index = self.vectors()
-        if index.lacks_graph:
+        with self._guard:
+            index = self.vectors()
+            if not index.lacks_graph:
+                return
+            self._is_kept = True
+        try:
             index.add_graph(on_progress=on_progress)
-            with self._guard:
-                if not self._session.read_only:
-                    index.save()
+        except ValueError:  # it is closed: another call has put one of its own in its place
+            if self._vectors.index is index:
+                raise
+        finally:
+            self._is_kept = False
+        with self._guard:
+            self._save_vectors()
 
     def rebuild_text(self, on_progress: OnProgress) -> None:
         """Build the text index from rows and blobs beside the one in use, then put it in its place."""
@@ -190,8 +199,7 @@ class Indices:
             self._text.close()
             self._text.index = fresh
             self._catch_text_up()
-            if not self._session.read_only:
-                fresh.save()
+            self._save_text()
 
     def refresh(self, ids: Sequence[str], on_progress: OnProgress) -> None:
         """Take some memories anew from the catalog and the blobs into both indices."""
@@ -243,7 +251,8 @@ class Indices:
         if late:
             self._absorb_vectors(index, late)
         self._vectors.late = []
-        if index.needs_rebuild and not index.has_graph and self._tables_know_more():
+        is_slow = index.needs_rebuild and not index.has_graph
+        if is_slow and not self._is_kept and self._tables_know_more():
             index.close()
             self._vectors.index = self._build_vectors(_present(self._model), _unseen)
             self._vectors.late = None
@@ -320,6 +329,20 @@ class Indices:
             (item.id, item.n): item for change in changes for item, _ in change.vectors if item.model == self._model
         }
 
+    # -- saving -----------------------------------------------------------------------------------------------------
+
+    def _save_vectors(self) -> None:
+        index, model = self._vectors.index, self._model
+        if index is not None and model is not None and not self._session.read_only:
+            lineage.note(self._session, self._folder(), f"vectors-{model}", index.watermark)
+            index.save()
+
+    def _save_text(self) -> None:
+        index = self._text.index
+        if index is not None and not self._session.read_only:
+            lineage.note(self._session, self._folder(), "text", index.watermark)
+            index.save()
+
     # -- opening and building ---------------------------------------------------------------------------------------
 
     def _open_vectors(self, model: int) -> VectorIndex:
@@ -331,11 +354,7 @@ class Indices:
         except IndexCorrupt as error:
             _warn(error)
             found = None
-        if (
-            found is not None
-            and found.watermark >= self._session.gc_floor
-            and found.watermark <= self._session.view.seq
-        ):
+        if found is not None and self._is_usable(f"vectors-{model}", found.watermark):
             return found
         return self._build_vectors(model, _unseen)
 
@@ -364,11 +383,7 @@ class Indices:
         except IndexCorrupt as error:
             _warn(error)
             found = None
-        if (
-            found is not None
-            and found.watermark >= self._session.gc_floor
-            and found.watermark <= self._session.view.seq
-        ):
+        if found is not None and self._is_usable("text", found.watermark):
             return found
         if found is not None:
             found.close()
@@ -394,6 +409,16 @@ class Indices:
             raise
         return index
 
+    def _is_usable(self, name: str, watermark: int) -> bool:
+        """Tell whether what an index lacks can be read from the tables, and what it has is of this history."""
+        if watermark < self._session.gc_floor:
+            return False
+        is_shown = watermark <= self._session.view.seq
+        if is_shown and lineage.is_shown(self._session, self._folder(), name, watermark):
+            return True
+        _warn(IndexCorrupt(f"the index {name} is not of this catalog's history, up to operation {watermark}"))
+        return False
+
     def _vector_identity(self, model: int) -> dict[str, str]:
         session = self._session
         fingerprint = session.models[model].fingerprint
@@ -413,13 +438,13 @@ class Indices:
         return text_settings(self._session.settings)
 
     def _vector_folder(self, model: int) -> Path:
-        return self._folder(f"vectors-{model}")
+        return self._folder() / f"vectors-{model}"
 
     def _text_folder(self) -> Path:
-        return self._folder("text")
+        return self._folder() / "text"
 
-    def _folder(self, name: str) -> Path:
-        return self._session.root.index_path(self._session.tenant) / name
+    def _folder(self) -> Path:
+        return self._session.root.index_path(self._session.tenant)
 
     def _scratch_folder(self) -> Path:
         if self._scratch is None:

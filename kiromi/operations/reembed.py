@@ -53,6 +53,8 @@ def reembed(caller: Caller, embedder: Embedder, on_progress: OnProgress, *, aban
         done += made
     caller.session.embedders[number] = embedder  # before others write with it
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
+        if job is not None and not _is_running(caller, job, model):
+            job = None  # another call with that embedder was quicker
         complete_within(caller, operation, number, model, embedder)
         done += len(operation.vectors)
         if operation.vectors:
@@ -70,6 +72,20 @@ def reembed(caller: Caller, embedder: Embedder, on_progress: OnProgress, *, aban
 
 def _report(on_progress: OnProgress, before: int, total: int, count: int) -> None:
     on_progress("vectors", before + count, total)
+
+
+def _is_running(caller: Caller, job: Job, model: Model) -> bool:
+    """Tell whether a job was not ended by another call.
+
+    Raises:
+        MigrationConflict: it was abandoned.
+    """
+    current, active = running(caller, _KIND), active_model(caller.session)
+    if current is not None and current.id == job.id:
+        return True
+    if active is None or active.fingerprint != model.fingerprint:
+        raise MigrationConflict(f"re-embedding with {model.name!r} was abandoned by another call", name=model.name)
+    return False
 
 
 def _begin(caller: Caller, model: Model, *, abandon: bool) -> tuple[int, Job | None]:

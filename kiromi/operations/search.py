@@ -42,7 +42,7 @@ _ROUNDS = 8
 """How often a search is run again because of what others wrote meanwhile."""
 _REPAIRS = 3
 """How often damage is repaired before the search gives up."""
-_DEPTH = 100
+_DEPTH = 50
 """How many candidates of each list are fused or ranked, at least."""
 
 
@@ -189,12 +189,15 @@ def _rounds(caller: Caller, ask: Callable[[], _Queries], options: Options, *, wi
         rounds += 1
         if queries.vector is not None and queries.model != caller.active_model:
             queries = ask()
-        this, hits = _repaired(caller, partial(_look, caller, queries, options, without))
-        if not this.is_stale or rounds == _ROUNDS:
+        hits = _repaired(caller, partial(_look, caller, queries, options, without, is_last=rounds == _ROUNDS))
+        if hits is not None:
             return hits
 
 
-def _look(caller: Caller, queries: _Queries, options: Options, without: str | None) -> tuple["_Round", list[Hit]]:
+def _look(
+    caller: Caller, queries: _Queries, options: Options, without: str | None, *, is_last: bool
+) -> list[Hit] | None:
+    """Search once; None if something had changed under way and this is not the last time."""
     scope = Scope.of(
         caller,
         options.within,
@@ -203,8 +206,10 @@ def _look(caller: Caller, queries: _Queries, options: Options, without: str | No
         options.valid_at,
         with_superseded=options.include_superseded,
     )
-    this = _Round(caller, scope, options, indices_for(caller), queries.model, without)
-    return this, this.hits(this.ranked(queries.text, queries.vector), queries.text)
+    with indices_for(caller) as indices:
+        this = _Round(caller, scope, options, indices, queries.model, without)
+        ranked = this.ranked(queries.text, queries.vector)
+        return None if this.is_stale and not is_last else this.hits(ranked, queries.text)
 
 
 def _repaired(caller: Caller, look: Callable[[], T]) -> T:
@@ -217,7 +222,8 @@ def _repaired(caller: Caller, look: Callable[[], T]) -> T:
         try:
             return look()
         except IndexCorrupt as error:
-            indices_for(caller).discard(error)
+            with indices_for(caller) as indices:
+                indices.discard(error)
     return look()
 
 
