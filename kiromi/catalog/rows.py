@@ -4,8 +4,8 @@ A :class:`Row` is a live or closed version together with the facts of its conten
 columns by the hundred thousand and ``zip`` does that at C speed. Times are integers: microseconds since 1970 UTC.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -154,9 +154,27 @@ def to_table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
     )
 
 
-def row_at(columns: Sequence[pa.ChunkedArray], index: int) -> Row:
-    """Return one row of columns in the order of ``ROW_SCHEMA``, times as ``int64``."""
-    values = [column[index].as_py() for column in columns]
+Readers: TypeAlias = tuple[tuple[int, Callable[[int], Any]], ...]
+"""How to read one value of each column that has any, by the column's place; most columns are empty in most stores."""
+
+
+def readers_of(columns: Sequence[pa.ChunkedArray]) -> Readers:
+    """Return the readers of columns in the order of ``ROW_SCHEMA``, times as ``int64``."""
+    return tuple((place, _reader(column)) for place, column in enumerate(columns) if column.null_count < len(column))
+
+
+def _reader(column: pa.ChunkedArray) -> Callable[[int], Any]:
+    source = column.chunk(0) if column.num_chunks == 1 else column
+    if source is not column and not column.null_count and pa.types.is_primitive(column.type):
+        return source.to_numpy(zero_copy_only=True).item  # type: ignore[no-any-return]
+    return lambda index: source[index].as_py()
+
+
+def row_at(readers: Readers, index: int) -> Row:
+    """Return one row."""
+    values: list[Any] = [None] * len(Row._fields)
+    for place, read in readers:
+        values[place] = read(index)
     values[_TAGS] = tuple(values[_TAGS])
     return Row._make(values)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import ROW_SCHEMA, Row, id_matrix, integer_times, row_at, to_table
+from kiromi.catalog.rows import ROW_SCHEMA, Row, id_matrix, integer_times, readers_of, row_at, to_table
 
 _DELTA_ROWS = 4096
 """The delta becomes a segment at this size."""
@@ -23,12 +23,13 @@ _BULK_ROWS = 256
 class _Segment:
     """Rows sorted by id; a row may be marked gone (no longer live), which hides older segments' rows of that id."""
 
-    __slots__ = ("columns", "gone", "ids")
+    __slots__ = ("columns", "gone", "ids", "readers")
 
     def __init__(self, table: pa.Table, gone: np.ndarray | None) -> None:
         # Only the ids are made contiguous: for the others that would cost more than all lookups save.
         self.columns = tuple(integer_times(table).columns)
         self.ids = id_matrix(self.columns[0])
+        self.readers = readers_of(self.columns)
         self.gone = gone
 
     def __len__(self) -> int:
@@ -79,7 +80,7 @@ class View:
         for segment in self._segments:
             index = segment.find(key)
             if index >= 0:
-                return None if segment.gone is not None and segment.gone[index] else row_at(segment.columns, index)
+                return None if segment.gone is not None and segment.gone[index] else row_at(segment.readers, index)
         return None
 
     def __contains__(self, memory_id: str) -> bool:

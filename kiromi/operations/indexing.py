@@ -28,12 +28,12 @@ from kiromi.operations import lineage
 from kiromi.operations.scoping import PlaceCodes, Scope
 from kiromi.operations.sources import (
     CHUNK,
+    changed_passages,
     changed_rows,
     count_changed,
     documents,
     gone_ids,
     id_array,
-    live_rows,
     passage_keys,
     passages_of,
     vector_chunks,
@@ -281,18 +281,14 @@ class Indices:
     def _read_vectors(self, cursor: duckdb.DuckDBPyConnection, index: VectorIndex, seq: int) -> None:
         """Take in from the tables what the index lacks."""
         model, since = _present(self._model), index.watermark
-        rows = changed_rows(cursor, since, "", model)
-        while rows:
-            index.apply(since, [row.id for row in rows], passages_of(cursor, model, rows))
-            rows = changed_rows(cursor, since, rows[-1].id, model)
+        for ids, passages in changed_passages(cursor, since, model):
+            index.apply(since, ids, passages)
         index.apply(seq, gone_ids(cursor, since), _as_batch([], index.view.dimension))
 
     def _read_text(self, cursor: duckdb.DuckDBPyConnection, index: TextIndex, seq: int) -> None:
         since = index.watermark
-        rows = changed_rows(cursor, since, "")
-        while rows:
+        for rows in changed_rows(cursor, since):
             index.apply(since, (), documents(self._session, rows))
-            rows = changed_rows(cursor, since, rows[-1].id)
         index.apply(seq, gone_ids(cursor, since), ())
 
     def _absorb_vectors(self, index: VectorIndex, changes: Sequence[Changes]) -> None:
@@ -395,14 +391,11 @@ class Indices:
         index = TextIndex.create(folder, self._text_identity(), self._text_settings(), self._scratch_folder())
         try:
             with session.tables() as (start, _, cursor):
-                rows = live_rows(cursor, "")
-            done = 0
-            while rows:
-                index.add(documents(session, rows))
-                done += len(rows)
-                on_progress("text", done, session.view.count)
-                with session.tables() as (_, _, cursor):
-                    rows = live_rows(cursor, rows[-1].id)
+                done = 0
+                for rows in changed_rows(cursor, -1):
+                    index.add(documents(session, rows))
+                    done += len(rows)
+                    on_progress("text", done, session.view.count)
             index.apply(start, (), ())  # what came meanwhile is taken in later, by its seq
         except BaseException:
             index.close()

@@ -5,9 +5,11 @@ keeps those of the last few moments until it lets go of the lock, unless rows of
 compared one by one: no graph is built for a look back.
 """
 
+import contextlib
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -32,23 +34,29 @@ _KEPT = 2
 """Moments whose indices a session keeps."""
 
 
-def indices_for(caller: Caller) -> "Indices | PastIndices":
-    """Return the indices of what a caller looks at, the present or a past moment; the caller holds the lease.
+@contextlib.contextmanager
+def indices_for(caller: Caller) -> "Iterator[Indices | PastIndices]":
+    """Give the indices of what a caller looks at, the present or a past moment, for a block; the caller has the lease.
 
     Raises:
         SnapshotNotFound: ``gc`` has removed what only that moment showed.
     """
     if caller.moment is None:
-        return indices_of(caller.session)
+        yield indices_of(caller.session)
+        return
     with _attaching:
         shelf = caller.session.attached.get(_ATTACHED)
         if not isinstance(shelf, _Shelf):
             shelf = caller.session.attached[_ATTACHED] = _Shelf()
-    return shelf.take(caller, caller.moment)
+    indices = shelf.take(caller, caller.moment)
+    try:
+        yield indices
+    finally:
+        shelf.give_back(indices)
 
 
 def forget_past(session: Session) -> None:
-    """Remove all indices of past moments, with their working files; the next search makes them anew."""
+    """Remove all indices of past moments, with their working files, as soon as no search uses them."""
     with _attaching:
         shelf = session.attached.pop(_ATTACHED, None)
     if shelf is not None:
@@ -68,6 +76,9 @@ class PastIndices:
         self._codes = PlaceCodes()
         self._text: TextIndex | None = None
         self._scratch: Path | None = None
+        self.users = 0
+        """Searches that use it; the shelf counts them."""
+        self.is_discarded = False
 
     @property
     def count(self) -> int:
@@ -114,11 +125,11 @@ class PastIndices:
             return self._text
 
     def discard(self, error: IndexCorrupt) -> None:
-        """Throw away what turned out to be damaged; the next search makes it anew."""
-        self.close()
+        """Note that something turned out to be damaged; the next search makes all of it anew."""
+        self.is_discarded = True
 
     def close(self) -> None:
-        """Let go of the indices and remove their working files; the rows stay."""
+        """Let go of the indices and remove their working files; nobody uses them any more."""
         with self._guard:
             for index in (self._vectors, self._text):
                 if index is not None:
@@ -167,7 +178,7 @@ class PastIndices:
 
 
 class _Shelf:
-    """The moments that were searched last."""
+    """The moments that were searched last; one that is taken off is closed when the last search is done with it."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -178,25 +189,37 @@ class _Shelf:
         dropped = []
         # First the cursor, which may need the writer's lock: whoever holds that one may wait for the guard.
         with caller.reading() as (_, cursor), self._guard:
+            # Of a past moment, rows go only by being erased.
             ((count,),) = cursor.execute("SELECT count(*) FROM memories").fetchall()
             found = self._found.pop(moment.seq, None)
-            if found is not None and found.count != count:  # of a past moment, rows can only be erased
+            if found is not None and (found.is_discarded or found.count != count):
                 dropped.append(found)
                 found = None
             if found is None:
                 found = PastIndices(caller.session, moment, cursor.sql(LIVE_ROWS).to_arrow_table())
+            found.users += 1
             self._found[moment.seq] = found
             while len(self._found) > _KEPT:
                 dropped.append(self._found.pop(next(iter(self._found))))
-        for one in dropped:  # whoever searches them goes on with what it has in its hands
+            unused = [one for one in dropped if not one.users]
+        for one in unused:
             one.close()
         return found
 
+    def give_back(self, indices: PastIndices) -> None:
+        """Note that a search is done."""
+        with self._guard:
+            indices.users -= 1
+            is_unused = not indices.users and indices not in self._found.values()
+        if is_unused:
+            indices.close()
+
     def release(self) -> None:
-        """Close them all; called before the session lets go of the lock."""
+        """Take all off; the session is about to let go of the lock, or something was erased."""
         with self._guard:
             found, self._found = list(self._found.values()), {}
-        for one in found:
+            unused = [one for one in found if not one.users]
+        for one in unused:
             one.close()
 
 

@@ -47,20 +47,18 @@ def reindex(
     embedded, pending = _complete(caller, on_progress)
     with caller.session.lease:
         indices = indices_of(caller.session)
-        vectors = indices.vectors() if caller.session.active_model is not None else None
-        text = indices.text()
         if within:
             indices.refresh(list_ids(caller, within, None), on_progress)
         else:
             _rebuild(caller, on_progress)
-            vectors = None if vectors is None else indices.vectors()
-            text = indices.text()
+        model = caller.session.active_model
+        view = None if model is None else indices.vector_view(model)
         return ReindexReport(
             embedded=embedded,
             pending=pending,
-            passages=0 if vectors is None else len(vectors),
-            documents=text.count,
-            has_graph=vectors is not None and vectors.has_graph,
+            passages=0 if view is None else len(view),
+            documents=indices.text().count,
+            has_graph=view is not None and view.graph is not None,
             seconds=time.monotonic() - started,
         )
 

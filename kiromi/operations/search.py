@@ -377,6 +377,9 @@ class _Round:
         """Tell whether a memory that an index found may be shown as it is now; ``n`` is the content that was found."""
         if memory_id == self.without:
             return False
+        known = self.rows.get(memory_id)
+        if known is not None and n in (None, known.n):
+            return True
         row = self.indices.live(memory_id)
         if row is None or (n is not None and row.n != n) or self.scope.is_stale(row):
             self.is_stale = True

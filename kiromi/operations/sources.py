@@ -94,30 +94,32 @@ def count_changed(cursor: duckdb.DuckDBPyConnection, seq: int) -> int:
     return int(count)
 
 
-def changed_rows(cursor: duckdb.DuckDBPyConnection, seq: int, after: str, model: int | None = None) -> list[Row]:
-    """Return the next chunk, in the order of ids from behind ``after``, of live rows that changed after ``seq``.
+def changed_rows(cursor: duckdb.DuckDBPyConnection, seq: int) -> Iterator[list[Row]]:
+    """Yield, in chunks, the live rows that changed after ``seq``; the cursor is taken until the end."""
+    for batch in cursor.sql(f"{LIVE_ROWS} WHERE m.begin_seq > ?", params=[seq]).to_arrow_reader(CHUNK):
+        if batch.num_rows:
+            yield to_rows(pa.Table.from_batches([batch]))
 
-    With a model, also those whose vectors came after it.
-    """
-    condition, parameters = "m.begin_seq > ?", [seq]
-    if model is not None:
-        condition += f" OR (m.id, m.n) IN (SELECT (v.id, v.n) FROM {table_name(model)} v WHERE v.seq > ?)"
-        parameters.append(seq)
-    found = cursor.sql(
-        f"{LIVE_ROWS} WHERE m.id > ? AND ({condition}) ORDER BY m.id LIMIT {CHUNK}", params=[after, *parameters]
-    )
-    return to_rows(found.to_arrow_table())
+
+def changed_passages(
+    cursor: duckdb.DuckDBPyConnection, seq: int, model: int
+) -> Iterator[tuple[list[str], PassageBatch]]:
+    """Yield, in chunks, the live memories that changed or got vectors of a model after ``seq``, and their passages."""
+    found = cursor.execute(
+        "SELECT id FROM memories WHERE begin_seq > ?"
+        f" UNION SELECT v.id FROM {table_name(model)} v JOIN memories m USING (id, n) WHERE v.seq > ?",
+        [seq, seq],
+    ).fetchall()
+    for start in range(0, len(found), CHUNK):
+        ids = [memory_id for (memory_id,) in found[start : start + CHUNK]]
+        rows = cursor.sql(f"{LIVE_ROWS} WHERE m.id IN (SELECT unnest(?))", params=[ids]).to_arrow_table()
+        yield ids, passages_of(cursor, model, to_rows(rows))
 
 
 def gone_ids(cursor: duckdb.DuckDBPyConnection, seq: int) -> list[str]:
     """Return the memories that ceased to be live after ``seq``."""
     ended = "SELECT DISTINCT h.id FROM history h ANTI JOIN memories m ON h.id = m.id WHERE h.end_seq > ?"
     return [memory_id for (memory_id,) in cursor.execute(ended, [seq]).fetchall()]
-
-
-def live_rows(cursor: duckdb.DuckDBPyConnection, after: str) -> list[Row]:
-    """Return the next chunk of live rows in the order of ids, from behind the id ``after``."""
-    return changed_rows(cursor, -1, after)
 
 
 def documents(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tools.bench.chroma import INTERPRETER
 from tools.bench.machine import machine_facts
 from tools.bench.registry import BENCHMARKS, Benchmark
 from tools.bench.report import Measured, Report, as_json, as_table
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tools.bench",
         description="Measure kiromi beside the raw limits of this machine. Each benchmark takes a minute or two;"
         " million, which runs only if it is named, takes an hour.",
+        epilog=f"Search is held against Chroma if this Python, or the one that {INTERPRETER} names, has chromadb.",
     )
     parser.add_argument(
         "--only",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from kiromi.index.text.analysis import Token, fold, scan
 from kiromi.index.text.compiler import wording
@@ -63,6 +64,7 @@ def make_snippet(query: TextQuery, text: str, code: str | None, codes: Sequence[
     return Snippet(text[begin:end], begin, inside)
 
 
+@lru_cache(maxsize=64)  # the same for every hit of a search
 def _wanted(query: TextQuery, codes: Sequence[str]) -> _Wanted:
     wanted = _Wanted()
     loose: list[str] = []
