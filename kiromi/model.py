@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from kiromi.errors import InvalidInput
 
@@ -306,6 +306,11 @@ class Difference:
     text: str | None
     """The unified diff of the contents, if it was asked for and they differ and are text; it ends with a newline."""
 
+    @property
+    def last(self) -> MemoryInfo:
+        """As it is at the second moment, or was at the first if it is there only."""
+        return cast(MemoryInfo, self.after or self.before)
+
 
 @dataclass(frozen=True, slots=True)
 class LinkDifference:
@@ -313,6 +318,11 @@ class LinkDifference:
 
     before: Link | None
     after: Link | None
+
+    @property
+    def last(self) -> Link:
+        """As it is at the second moment, or was at the first if it is there only."""
+        return cast(Link, self.after or self.before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

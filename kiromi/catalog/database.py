@@ -384,6 +384,8 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "allow_unsigned_extensions": False,
+                # Gives back what loading a large store took: 180 MB at a million memories.
+                "allocator_background_threads": True,
             },
         )
     except duckdb.Error as error:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import ROW_SCHEMA, Row, id_matrix, integer_times, readers_of, row_at, to_table
+from kiromi.catalog.rows import ROW_SCHEMA, Columns, Row, id_matrix, to_table
 
 _DELTA_ROWS = 4096
 """The delta becomes a segment at this size."""
@@ -23,13 +23,12 @@ _BULK_ROWS = 256
 class _Segment:
     """Rows sorted by id; a row may be marked gone (no longer live), which hides older segments' rows of that id."""
 
-    __slots__ = ("columns", "gone", "ids", "readers")
+    __slots__ = ("columns", "gone", "ids")
 
     def __init__(self, table: pa.Table, gone: np.ndarray | None) -> None:
         # Only the ids are made contiguous: for the others that would cost more than all lookups save.
-        self.columns = tuple(integer_times(table).columns)
-        self.ids = id_matrix(self.columns[0])
-        self.readers = readers_of(self.columns)
+        self.columns = Columns(table)
+        self.ids = id_matrix(table.column("id"))
         self.gone = gone
 
     def __len__(self) -> int:
@@ -80,7 +79,7 @@ class View:
         for segment in self._segments:
             index = segment.find(key)
             if index >= 0:
-                return None if segment.gone is not None and segment.gone[index] else row_at(segment.readers, index)
+                return None if segment.gone is not None and segment.gone[index] else segment.columns.row(index)
         return None
 
     def __contains__(self, memory_id: str) -> bool:
@@ -150,8 +149,7 @@ def _stacked(newest: _Segment, older: tuple[_Segment, ...]) -> tuple[_Segment, .
 def _merged(newer: _Segment, older: _Segment, *, is_oldest: bool) -> _Segment:
     if not len(older):
         return newer
-    names = ROW_SCHEMA.names
-    new, old = (pa.table(list(segment.columns), names=names) for segment in (newer, older))
+    new, old = newer.columns.table(), older.columns.table()
     if newer.gone is None and older.gone is None and older.ids[-1] < newer.ids[0]:
         return _Segment(pa.concat_tables([old, new]), None)
     kept = ~np.isin(older.ids, newer.ids, assume_unique=True)

@@ -10,7 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from kiromi.cli import audit, demo, look, memories, models, reindex, search, setup, sql, tenants, transfer, verify
+from kiromi.cli import (
+    audit,
+    demo,
+    diff,
+    look,
+    memories,
+    models,
+    reindex,
+    search,
+    setup,
+    snapshot,
+    sql,
+    tenants,
+    transfer,
+    verify,
+)
 from kiromi.cli.command import Ended, epilog, global_parameters, take_settings, take_signature, unwrapped
 from kiromi.cli.exits import UNEXPECTED, USAGE, error_document, exit_code
 from kiromi.cli.shown import json_text, safe
@@ -57,10 +72,11 @@ def app() -> typer.Typer:
     )
     take_signature(_globals, [*global_parameters(with_environment=True), _VERSION])
     program.callback(invoke_without_command=True)(_globals)
-    for group in (setup, memories, search, reindex, look, sql, transfer, verify, demo):
+    for group in (setup, memories, search, reindex, look, diff, sql, transfer, verify, demo):
         program.add_typer(group.commands)
     program.add_typer(audit.commands, name="audit", rich_help_panel=verify.PANEL)
     program.add_typer(models.commands, name="models", rich_help_panel=search.PANEL)
+    program.add_typer(snapshot.commands, name="snapshot", rich_help_panel=look.PANEL)
     program.add_typer(tenants.commands, name="tenant", rich_help_panel=setup.PANEL)
     return program
 
