@@ -355,8 +355,10 @@ class Catalog:
 
     def load_view(self) -> View:
         """Read all live rows into a view."""
-        table = self._connection.sql(LIVE_ROWS).to_arrow_table()
-        return View.of(self.head().seq, table)
+        view = View.of(self.head().seq, self._connection.sql(LIVE_ROWS).to_arrow_table())
+        # What sorting and compacting left over is as large as the view, and Arrow would keep it.
+        pa.default_memory_pool().release_unused()
+        return view
 
     def changes_since(self, view: View) -> Changes:
         """Return what happened to the live rows since a view, for catching up after another process wrote."""
