@@ -80,7 +80,8 @@ def embedder_of(caller: Caller) -> Embedder | None:
         given = Model.of(caller.embedder)
         if given.fingerprint == model.fingerprint:
             return caller.embedder
-        if caller.moment is None:
+        # There is where reembed puts the embedder that it changed to, for all handles of this process.
+        if caller.moment is None and number not in session.embedders:
             raise mismatch(given, model)
     if number not in session.embedders and model.spec is not None and is_local(model.spec):
         session.embedders[number] = make(model.spec)

@@ -5,6 +5,7 @@ session's feed, or from the tables if that has gaps. No index is the truth: one 
 one that is damaged or of another store with a warning.
 """
 
+import contextlib
 import shutil
 import tempfile
 import threading
@@ -153,12 +154,15 @@ class Indices:
         """Save the indices and close them."""
         with self._guard:
             for save in (self._save_vectors, self._save_text):
-                try:
-                    save()
-                except (OSError, IndexCorrupt, duckdb.Error) as error:  # it is derived: the next one builds it anew
-                    warnings.warn(f"an index was not saved: {error}", IndexWarning, stacklevel=2)
-            self._vectors.close()
-            self._text.close()
+                # Whatever it is: the lock has to be let go, and the next one builds anew what is derived.
+                with contextlib.suppress(Exception):
+                    try:
+                        save()
+                    except Exception as error:  # noqa: BLE001
+                        warnings.warn(f"an index was not saved: {error}", IndexWarning, stacklevel=2)
+            for opened in (self._vectors, self._text):
+                with contextlib.suppress(Exception):
+                    opened.close()
             if self._scratch is not None and self._session.read_only:
                 shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
@@ -177,7 +181,7 @@ class Indices:
 
     def add_graph(self, on_progress: OnProgress) -> None:
         """Build the graph of the vector index, if it is large enough for one, while it is searched and changed."""
-        with self._guard:
+        with self._session.lease, self._guard:
             index = self.vectors()
             if not index.lacks_graph:
                 return
@@ -189,8 +193,9 @@ class Indices:
                 raise
         finally:
             self._is_kept = False
-        with self._guard:
-            self._save_vectors()
+        with self._session.lease, self._guard:
+            if self._vectors.index is index:
+                self._save_vectors()
 
     def rebuild_text(self, on_progress: OnProgress) -> None:
         """Build the text index from rows and blobs beside the one in use, then put it in its place."""
@@ -240,8 +245,8 @@ class Indices:
             index, since = _present(self._vectors.index), _present(self._vectors.index).watermark
             with self._session.tables() as (seq, journaled, cursor):
                 if count_changed(cursor, since) > max(_MANY, len(index) // 4):
-                    index.close()
                     self._vectors.index = self._build_vectors(_present(self._model), _unseen)
+                    index.close()
                 elif since < seq:
                     self._read_vectors(cursor, index, seq)
             self._vectors.late = list(journaled)
@@ -253,8 +258,8 @@ class Indices:
         self._vectors.late = []
         is_slow = index.needs_rebuild and not index.has_graph
         if is_slow and not self._is_kept and self._tables_know_more():
-            index.close()
             self._vectors.index = self._build_vectors(_present(self._model), _unseen)
+            index.close()
             self._vectors.late = None
             self._catch_vectors_up()
 

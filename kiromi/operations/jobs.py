@@ -12,7 +12,7 @@ from typing import Any
 from kiromi.operations.caller import Caller
 from kiromi.session.operation import Operation
 
-_COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts'
+_COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts, epoch_us(updated_at)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Job:
     done: int
     total: int
     attempts: int
+    updated_at: int
+    """Microseconds since 1970 UTC."""
 
 
 def digest_of(params: Mapping[str, Any]) -> str:
@@ -45,8 +47,8 @@ def running(caller: Caller, kind: str) -> Job | None:
         ).fetchall()
     if not found:
         return None
-    job_id, kind, status, digest, params, last, done, total, attempts = found[0]
-    return Job(job_id, kind, status, digest, json.loads(params), last, done, total, attempts)
+    job_id, kind, status, digest, params, last, done, total, attempts, updated_at = found[0]
+    return Job(job_id, kind, status, digest, json.loads(params), last, done, total, attempts, updated_at)
 
 
 def begin(operation: Operation, job_id: str, kind: str, params: Mapping[str, Any], total: int) -> None:

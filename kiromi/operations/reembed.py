@@ -19,6 +19,7 @@ from kiromi.operations.embedding import active_model
 from kiromi.operations.indexing import indices_of
 from kiromi.operations.jobs import Job, advance, begin, end, running
 from kiromi.operations.models import add_table, models, plan_activate, plan_register, register
+from kiromi.operations.reindex import build_graph
 from kiromi.session.commit import refuse_within_transaction, run, transaction
 from kiromi.session.operation import Operation
 
@@ -63,9 +64,9 @@ def reembed(caller: Caller, embedder: Embedder, on_progress: OnProgress, *, aban
             end(operation, job.id, "done")
             plan_activate(operation, number, model, is_new=False)
     with caller.session.lease:
-        indices = indices_of(caller.session)
-        indices.rebuild_vectors(on_progress)
-        indices.add_graph(on_progress)
+        indices_of(caller.session).rebuild_vectors(on_progress)
+    build_graph(caller, on_progress)
+    with caller.session.lease:
         (info,) = [info for info in models(caller) if info.number == number]
     return ReembedReport(model=info, embedded=done, seconds=time.monotonic() - started)
 

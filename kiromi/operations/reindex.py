@@ -6,7 +6,8 @@ Reads and writes go on meanwhile: the new index is built beside the one in use a
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,8 @@ SETTINGS = (*(f"hnsw_{name}" for name in GRAPH_NAMES), "language")
 _KIND = "reindex"
 _STEPS = ("vectors", "text", "graph")
 """The last takes longest."""
+_RESUMED_US = 24 * 3_600 * 1_000_000
+"""Older work is not gone on with: who asks for a rebuild then wants all of it."""
 
 
 def reindex(
@@ -45,12 +48,13 @@ def reindex(
         if given:
             _change_settings(caller, given)
     embedded, pending = _complete(caller, on_progress)
+    if within:
+        with caller.session.lease:
+            indices_of(caller.session).refresh(list_ids(caller, within, None), on_progress)
+    else:
+        _rebuild(caller, on_progress)
     with caller.session.lease:
         indices = indices_of(caller.session)
-        if within:
-            indices.refresh(list_ids(caller, within, None), on_progress)
-        else:
-            _rebuild(caller, on_progress)
         model = caller.session.active_model
         view = None if model is None else indices.vector_view(model)
         return ReindexReport(
@@ -64,12 +68,44 @@ def reindex(
 
 
 def _rebuild(caller: Caller, on_progress: OnProgress) -> None:
-    """Build everything anew, step by step; each is saved and noted, so that a killed call goes on behind it."""
+    """Build everything anew, step by step; each is saved and noted, so that a killed call goes on behind it.
+
+    Between the steps, and while the graph is built, another process may have its turn.
+    """
     session = caller.session
-    indices = indices_of(session)
+    with session.lease:
+        job_id, done = _begin(caller)
+    for step in _STEPS[done:]:
+        if step == "graph":
+            build_graph(caller, on_progress)
+        with session.lease:
+            if step == "text":
+                indices_of(session).rebuild_text(on_progress)
+            elif step == "vectors" and session.active_model is not None:
+                indices_of(session).rebuild_vectors(on_progress)
+            run(session, caller.context, partial(_note, job_id=job_id, step=step))
+
+
+def build_graph(caller: Caller, on_progress: OnProgress) -> None:
+    """Build the graph; if the store was handed over meanwhile, once more, and then without letting go."""
+    session = caller.session
+    patience: Sequence[AbstractContextManager[None]] = (nullcontext(), nullcontext(), session.lease)
+    for held in patience:
+        with session.lease:
+            if session.active_model is None or not indices_of(session).vectors().lacks_graph:
+                return
+            indices = indices_of(session)
+        with held:
+            indices.add_graph(on_progress)
+
+
+def _begin(caller: Caller) -> tuple[str, int]:
+    """Return the id of the job and how many of its steps are done: one that was killed lately goes on."""
+    session = caller.session
     params = {"settings": dict(session.settings), "model": session.active_model}
     job = running(caller, _KIND)
-    is_resumed = job is not None and job.digest == digest_of(params)
+    is_late = job is None or session.head.at - job.updated_at > _RESUMED_US
+    is_resumed = job is not None and not is_late and job.digest == digest_of(params)
     last = job.cursor if job is not None and is_resumed else None
     job_id = job.id if job is not None and is_resumed else session.ids.make()
     done = 0 if last is None else _STEPS.index(last) + 1
@@ -84,12 +120,7 @@ def _rebuild(caller: Caller, on_progress: OnProgress) -> None:
         operation.record(_KIND, None, {"job": job_id, "step": done})
 
     run(session, caller.context, begun)
-    for step in _STEPS[done:]:
-        if step == "text":
-            indices.rebuild_text(on_progress)
-        elif session.active_model is not None:
-            (indices.rebuild_vectors if step == "vectors" else indices.add_graph)(on_progress)
-        run(session, caller.context, partial(_note, job_id=job_id, step=step))
+    return job_id, done
 
 
 def _note(operation: Operation, job_id: str, step: str) -> None:

@@ -26,6 +26,7 @@ class Method(StrEnum):
     """The weighted mean of the scores, each list's brought to ``[0, 1]`` (Bruch, Gai and Ingber 2023)."""
 
 
+_MAX_WEIGHT = 1e6
 RRF_K = 60.0
 """As Cormack et al. use it: the larger, the less the first ranks stand out."""
 
@@ -129,6 +130,8 @@ def _checked(
         if name not in lists:
             raise InvalidInput(f"{what} names {name!r}; the lists are: {', '.join(sorted(lists))}")
         _check_number(f"{what}[{name!r}]", value, least)
+        if what == "weights" and value > _MAX_WEIGHT:
+            raise InvalidInput(f"{what}[{name!r}]={value!r}; accepted: a finite number from 0 to {_MAX_WEIGHT:,.0f}")
     return dict(given or {})
 
 

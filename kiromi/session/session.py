@@ -169,11 +169,14 @@ class Session:
     def tables(self) -> Iterator[tuple[int, tuple[Changes, ...], duckdb.DuckDBPyConnection]]:
         """Give the last operation that the tables hold, the commits after it, and a cursor over the tables.
 
-        Unlike :meth:`snapshot` it waits for no writer, so it may be used under locks that a writer may want. Of the
-        commits given, the tables may hold some already; all that were acknowledged are in one or the other.
+        Unlike :meth:`snapshot` it waits for a commit at most, not for who composes one, so it may be used under locks
+        that such a thread may want. Of the commits given, the tables may hold some already; all that were acknowledged
+        are in one or the other.
         """
-        journaled = self.catalog.journaled  # first: what is folded from now on is in the tables too
-        with self.catalog.snapshot() as cursor:
+        with contextlib.ExitStack() as stack:
+            with self._publish:  # a commit that is durable but not published yet would name blobs that nobody finds
+                journaled = self.catalog.journaled  # first: what is folded from now on is in the tables too
+                cursor = stack.enter_context(self.catalog.snapshot())
             ((seq,),) = cursor.execute("SELECT head_seq FROM meta").fetchall()
             yield int(seq), tuple(changes for changes in journaled if changes.head.seq > seq), cursor
 
@@ -352,9 +355,8 @@ class Session:
         if self._catalog is None:
             return
         try:
-            for attached in self.attached.values():
-                attached.release()
-            self.attached.clear()
+            while self.attached:
+                self.attached.popitem()[1].release()
             self.feed.stop()
             with self.writer:
                 if not self.read_only:
