@@ -15,7 +15,15 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from kiromi.catalog.rows import Row
 from kiromi.embed.base import Matrix, Model
 from kiromi.embed.running import embed
-from kiromi.errors import EmbedderError, EmbedderMismatch, EmbedderWarning, IndexCorrupt, InvalidInput
+from kiromi.errors import (
+    EmbedderError,
+    EmbedderMismatch,
+    EmbedderWarning,
+    IndexCorrupt,
+    IndexWarning,
+    IntegrityError,
+    InvalidInput,
+)
 from kiromi.index.items import PassageHit
 from kiromi.index.text.index import TextScope
 from kiromi.index.text.query import TextQuery, parse_query
@@ -277,7 +285,12 @@ class _Round:
         hits = []
         for one, data in zip(chosen, contents, strict=True):
             row = self.rows[one.id]
-            hits.append(self._hit(one, row, session.checked(row, data), text))
+            try:
+                content = session.checked(row, data)
+            except IntegrityError as error:  # one that somebody removed must not hide the others
+                warnings.warn(f"left out of the hits: {error}", IndexWarning, stacklevel=2)
+                continue
+            hits.append(self._hit(one, row, content, text))
         if options.rerank is None:
             return hits
         ordered = reranked(text.text if text is not None else "", hits, options.rerank)

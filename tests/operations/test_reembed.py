@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -233,29 +233,36 @@ def test_another_embedder_has_to_wait_or_the_first_is_abandoned(old: kiromi.Stor
     assert old.reembed("hash:16").embedded == 40
 
 
-def test_a_handle_with_the_former_embedder_is_told(old: kiromi.Store, root: Path) -> None:
+def test_other_handles_of_the_process_go_with_it(old: kiromi.Store, root: Path) -> None:
     relaxed: Any = {"durability": "relaxed"}
     with kiromi.open(root, embedder="hash:16", **relaxed) as other, kiromi.open(root, **relaxed) as plain:
+        scoped = other.scoped(ANA)
+        old.reembed(Watched(8))
+        for handle in (other, scoped, plain):
+            m = handle.append("zebra after", ANA)
+            handle.update(m.id, content="zebra again")
+            assert handle.search("zebra again", mode="vector", k=1)[0].text == "zebra again"
+        check_exact(plain, 8, words=["zebra", "again"])
+
+
+def test_handles_with_the_former_embedder_go_on_with_the_new_one(old: kiromi.Store, root: Path) -> None:
+    relaxed: Any = {"durability": "relaxed"}
+    with kiromi.open(root, embedder="hash:16", **relaxed) as other, kiromi.open(root, **relaxed) as plain:
+        scoped = other.scoped({"user": "ana"})
         m = other.append("zebra of the other", ANA)
         old.reembed("hash:8")
-        writes: list[Callable[[], Any]] = [
-            lambda: other.append("x", ANA),
-            lambda: other.append_many([{"content": "x", "partition": ANA}]),
-            lambda: other.put("x", ANA, key="k"),
-            lambda: other.update(m.id, content="x"),
-            lambda: other.search("zebra"),
-            lambda: other.search("zebra", mode="vector"),
-        ]
-        for write in writes:
-            with pytest.raises(kiromi.EmbedderMismatch, match=r"hash-1-8.*not of 'hash-1-16'"):
-                write()
-        other.update(m.id, tags=["nothing to embed"])
-        other.delete(m.id)
-        assert other.search("zebra", mode="text")
+        other.append("zebra after", ANA)
+        other.put("zebra by key", ANA, key="k")
+        scoped.update(m.id, content="zebra of the scope")
         plain.append("zebra plain", ANA)
-        assert plain.search("zebra", mode="vector")
+        for store in (other, scoped, plain):
+            assert store.search("zebra", mode="vector")
+        assert [model.pending for model in old.models() if model.is_active] == [0]
         check_exact(old, 8)
         check_exact(plain, 8)
+    old.close()
+    with pytest.raises(kiromi.EmbedderMismatch, match=r"hash-1-8.*not of 'hash-1-16'"):
+        kiromi.open(root, embedder="hash:16", **relaxed)
 
 
 def test_contents_that_cannot_be_read_stay_pending(old: kiromi.Store, root: Path) -> None:

@@ -325,4 +325,4 @@ class Searching(RuleBasedStateMachine):
 
 
 def test_search_finds_what_the_model_finds() -> None:
-    run_state_machine_as_test(Searching, settings=settings(max_examples=20, stateful_step_count=25))
+    run_state_machine_as_test(Searching, settings=settings(max_examples=12, stateful_step_count=20))

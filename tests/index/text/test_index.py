@@ -145,7 +145,7 @@ def test_what_is_written_alike_comes_first(make: Make) -> None:
 
 
 def test_more_words_and_nearer_words_come_first(make: Make) -> None:
-    index = make("apple far from any other banana", "apple banana", "apple only", "banana apple")
+    index = make("apple far away from where any other banana is", "apple banana", "apple only", "banana apple")
     assert find(index, "apple banana")[0] == "b"
     assert find(index, "apple banana")[-1] == "c"
 
