@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from kiromi.errors import IndexCorrupt
 from kiromi.index.files import FileSum, Manifest, check_file, load_manifest, new_name, store_manifest, sum_file
 
 META = "meta.json"
+_TRIES, _PAUSE_S = 10, 0.02
 _STEM = "text"
 _LOCK = ".lock"
 _PARTS = ("fast", "fieldnorm", "idx", "pos", "store", "term")
@@ -36,7 +38,11 @@ class Workspace:
 
     def close(self) -> None:
         """Remove the folder; once is enough."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for _ in range(_TRIES):  # tantivy's own threads may just be putting another file there
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                break
+            time.sleep(_PAUSE_S)
         _lock_of(self.folder).unlink(missing_ok=True)
         os.close(self.descriptor)
 
