@@ -5,14 +5,18 @@ A job's row changes in the same transactions as what the job does, so its cursor
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kiromi.errors import MigrationConflict
 from kiromi.operations.caller import Caller
 from kiromi.session.operation import Operation
 
 _COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts, epoch_us(updated_at)'
+
+
+_UNFINISHED = f"SELECT {_COLUMNS} FROM migration_state WHERE status IN ('running', 'paused') ORDER BY started_at, id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +26,11 @@ class Job:
     id: str
     kind: str
     status: str
-    """``running``, ``done``, ``failed`` or ``abandoned``."""
+    """``running``, ``paused``, ``done``, ``failed``, ``abandoned`` or ``rolled_back``."""
     digest: str
     """Of ``params``."""
     params: Mapping[str, Any]
+    """What it was asked to do. ``pins``, if given, are moments that ``gc`` has to keep while it is unfinished."""
     cursor: str | None
     done: int
     total: int
@@ -41,14 +46,31 @@ def digest_of(params: Mapping[str, Any]) -> str:
 
 def running(caller: Caller, kind: str) -> Job | None:
     """Return the job of a kind that was begun and not ended."""
-    with caller.session.snapshot() as (_, cursor):
-        found = cursor.execute(
-            f"SELECT {_COLUMNS} FROM migration_state WHERE kind = ? AND status = 'running'", [kind]
-        ).fetchall()
-    if not found:
-        return None
-    job_id, kind, status, digest, params, last, done, total, attempts, updated_at = found[0]
-    return Job(job_id, kind, status, digest, json.loads(params), last, done, total, attempts, updated_at)
+    return next((job for job in unfinished(caller) if job.kind == kind), None)
+
+
+def unfinished(caller: Caller) -> list[Job]:
+    """Return the jobs that were begun and not ended, oldest first."""
+    # Jobs are never in the journal, so looking for them needs no fold.
+    with caller.session.catalog.snapshot() as cursor:
+        found = cursor.execute(_UNFINISHED).fetchall()
+    return [_job(values) for values in found]
+
+
+def refuse_beside(caller: Caller, what: str, kinds: Collection[str]) -> None:
+    """Refuse to begin something while a job of one of these kinds is unfinished.
+
+    Raises:
+        MigrationConflict: one is; the message names it.
+    """
+    for job in unfinished(caller):
+        if job.kind in kinds:
+            raise MigrationConflict(
+                f"a {job.kind} was begun and not ended (job {job.id}, {job.done:,} of {job.total:,} done):"
+                f" finish it before {what}",
+                job=job.id,
+                kind=job.kind,
+            )
 
 
 def begin(operation: Operation, job_id: str, kind: str, params: Mapping[str, Any], total: int) -> None:
@@ -95,3 +117,8 @@ def end(operation: Operation, job_id: str, status: str, error: str | None = None
         operation.at,
         job_id,
     )
+
+
+def _job(values: Sequence[Any]) -> Job:
+    job_id, kind, status, digest, params, last, done, total, attempts, updated_at = values
+    return Job(job_id, kind, status, digest, json.loads(params), last, done, total, attempts, updated_at)

@@ -63,6 +63,8 @@ class Operation:
         self.vectors: list[ContentVectors] = []
         self.log: list[tuple[str, str | None, str]] = []
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.dropped: dict[BlobKey, tuple[str, ...]] = {}
+        """Contents that its statements forget, with the places where their blobs may lie besides those known."""
         self.keys: dict[tuple[str, str], str | None] = {}
         self.links: dict[tuple[str, str, str], Link | None] = {}
         """What it did to links, by src, dst and kind: the one that holds, or None; the tables tell only afterwards."""
@@ -123,6 +125,10 @@ class Operation:
         """Bring in the vectors of a content that has none of that model."""
         self.vectors.append(vectors)
 
+    def drop(self, key: BlobKey, *places: str) -> None:
+        """Let the blob of a content belong nowhere; a statement of the operation takes the content from the tables."""
+        self.dropped[key] = places
+
     def execute(self, sql: str, *parameters: Any) -> None:
         """Run a statement within the transaction of the commit; for what is rare, such as a model's registration."""
         self.statements.append((sql, parameters))
@@ -144,8 +150,8 @@ class CommitPlan:
     """Where a blob that is already pending may lie."""
     has_staging: bool
     new_blobs: list[NewBlob] = field(default_factory=list)
-    facts: dict[BlobKey, tuple[str, int]] = field(default_factory=dict)
-    """Extension and size of every blob named in ``changes.places``."""
+    facts: dict[BlobKey, tuple[str, int] | None] = field(default_factory=dict)
+    """Extension and size of every blob named in ``changes.places``; None of those that are to be nowhere."""
 
     def add(self, operation: Operation) -> None:
         """Add a finished operation; they are added in the order of their seqs."""
@@ -159,6 +165,10 @@ class CommitPlan:
                 self._move_former(before, after)
             if after is not None and (before is None or after.n != before.n):
                 self._place_current(after, operation.new_contents.get(after.blob))
+        for key, places in operation.dropped.items():
+            known = self.changes.places.get(key) or self.known_places(key)
+            self.changes.places[key] = tuple(dict.fromkeys((*known, *places)))
+            self.facts[key] = None
         self.changes.vectors.extend(
             (item, operation.seq)
             for item in operation.vectors

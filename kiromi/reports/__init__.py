@@ -1,0 +1,1 @@
+"""What operations that change or look at much give back: one module for each, frozen value objects without I/O."""

@@ -1,0 +1,150 @@
+"""The calls that read memories as they are now."""
+
+import builtins
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from kiromi.model import (
+    Change,
+    Memory,
+    Page,
+    PartitionInfo,
+    Version,
+)
+from kiromi.operations import arrow as _arrow
+from kiromi.operations import get as _get
+from kiromi.operations import history as _history
+from kiromi.operations import listing as _listing
+from kiromi.operations import partitions as _partitions
+from kiromi.operations import sql as _sql
+from kiromi.store.handle import Handle
+
+
+class Reading(Handle):
+    """Reads; a part of :class:`kiromi.Store`."""
+
+    def get(self, id: str | None = None, *, key: str | None = None, namespace: str = "") -> Memory:  # noqa: A002
+        """Return a live memory with its content, by id or by key; the content is checked against its SHA-256.
+
+        Raises:
+            MemoryNotFound: it is not there (MemoryDeleted, MemoryExpired say more).
+            BlobMissing, ChecksumMismatch: its blob was removed or changed behind kiromi's back.
+        """
+        with self._call() as caller:
+            return _get.get(caller, id, key, namespace)
+
+    def get_many(self, ids: Iterable[str], *, missing: Literal["raise", "skip"] = "raise") -> list[Memory]:
+        """Return live memories with their contents in the order of ``ids``.
+
+        Args:
+            ids: which.
+            missing: raise for one that is not there, or skip it.
+
+        Raises:
+            MemoryNotFound: one is not there, with ``missing="raise"``.
+        """
+        with self._call() as caller:
+            return _get.get_many(caller, ids, missing)
+
+    def exists(self, id: str | None = None, *, key: str | None = None, namespace: str = "") -> bool:  # noqa: A002
+        """Tell whether a live, unexpired memory is there."""
+        with self._call() as caller:
+            return _get.exists(caller, id, key, namespace)
+
+    def count(self, within: Mapping[str, Any] | None = None, where: Any = None) -> int:
+        """Return how many live memories lie within a scope and match a filter."""
+        with self._call() as caller:
+            return _listing.count(caller, within, where)
+
+    def list_ids(self, within: Mapping[str, Any] | None = None, where: Any = None) -> list[str]:
+        """Return the ids of the live memories within a scope that match a filter, in ascending order."""
+        with self._call() as caller:
+            return _listing.list_ids(caller, within, where)
+
+    def list(
+        self,
+        within: Mapping[str, Any] | None = None,
+        where: Any = None,
+        *,
+        order_by: str = "id",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return one page of live memories, without content.
+
+        Args:
+            within: segment or field names to exact values.
+            where: a filter, as a mapping or as text.
+            order_by: a documented column, with ``-`` in front for descending; ties go by id, nulls last.
+            limit: items per page, 1 to 10,000.
+            cursor: ``next_cursor`` of the page before; the other arguments must be the same.
+
+        Going on by cursor returns every memory that is unchanged throughout exactly once, whatever is written
+        meanwhile.
+        """
+        with self._call() as caller:
+            return _listing.list_memories(caller, within, where, order_by, limit, cursor)
+
+    def history(self, id: str) -> builtins.list[Version]:  # noqa: A002
+        """Return every version of a memory, live or deleted, newest first.
+
+        Raises:
+            MemoryNotFound: there never was such a memory.
+        """
+        with self._call() as caller:
+            return _history.history(caller, id)
+
+    def partitions(
+        self, within: Mapping[str, Any] | None = None, *, depth: int | None = None
+    ) -> builtins.list[PartitionInfo]:
+        """Return the partitions in path order with counts and sizes, cut at ``depth`` levels (None: whole paths).
+
+        Counted is what lies on disk as live: expired memories too, as long as they are not deleted.
+        """
+        with self._call() as caller:
+            return _partitions.partitions(caller, within, depth)
+
+    def changes(self, since: int = 0) -> Iterator[Change]:
+        """Yield every event after a seq, oldest first, up to now.
+
+        A consumer that remembers the last seq it handled, and asks from there, misses nothing and sees nothing twice.
+        """
+        return _history.changes(self._caller(), since)
+
+    def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pa.Table:
+        """Run one SELECT over the documented views and return its result.
+
+        The views: ``memories``, ``history``, ``contents``, ``audit_log``, ``schemes``, ``partitions``. Nothing else
+        can be read: no files, no network, no other tables; nothing can be written. A scoped handle's views hold its
+        scope only.
+
+        Raises:
+            InvalidInput: it is not exactly one SELECT over these views, or DuckDB refuses it.
+        """
+        with self._call() as caller:
+            return _sql.run_sql(caller, query, parameters)
+
+    def to_arrow(
+        self,
+        within: Mapping[str, Any] | None = None,
+        where: Any = None,
+        *,
+        columns: Sequence[str] | None = None,
+        with_content: bool = False,
+    ) -> pa.Table:
+        """Return the live memories within a scope that match a filter as one Arrow table, in the order of ids.
+
+        Args:
+            within: segment or field names to exact values.
+            where: a filter, as a mapping or as text.
+            columns: which ones, in this order; all if not said: those that filters know, then ``attributes`` (JSON
+                text), ``partition`` (the path of it) and ``path``.
+            with_content: add ``content``, as bytes; all of it has to fit into memory.
+
+        Raises:
+            InvalidInput: an argument is refused.
+        """
+        with self._call() as caller:
+            return _arrow.to_arrow(caller, within, where, columns, with_content=with_content)
