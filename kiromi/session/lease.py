@@ -12,6 +12,10 @@ from types import TracebackType
 from kiromi.errors import InvalidInput, KiromiError
 from kiromi.session.lock import StoreLock
 
+USED_AFTER_FORK = (
+    "the store was open when this process was forked from another: close it before a fork, or start processes anew"
+    " (multiprocessing: spawn or forkserver)"
+)
 _POLL_S = 0.02
 _GRACE_S = 0.25
 """How long new calls wait for a hand-over that itself waits for a long one."""
@@ -84,7 +88,7 @@ class Lease:
 
     def _start(self) -> None:
         if os.getpid() != self._pid:
-            raise InvalidInput("the store was opened before a fork: open it again in the child process")
+            raise InvalidInput(USED_AFTER_FORK)
         with self._condition:
             self._wait_while_giving()
             self.check()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiromi.errors import InvalidInput, KiromiError
+from kiromi.session.lease import USED_AFTER_FORK
 from kiromi.session.location import Root
 from kiromi.session.session import Session
 
@@ -23,16 +24,22 @@ class _Shared:
 
 _guard = threading.Lock()
 _sessions: dict[tuple[Path, bool], _Shared] = {}
+_inherited: set[Path] = set()
+"""Catalogs that were open when this process was forked: DuckDB takes the parent's connection, whose threads are not
+here, for one of this process, and opens no other."""
 
 
 def acquire(root: Root, tenant: str, *, template: str | None, read_only: bool, durable: bool, wait_s: float) -> Session:
     """Return the process's session for a tenant, opening it if it is the first handle.
 
     Raises:
-        InvalidInput: the same catalog is open in this process with another root, tenant or durability.
+        InvalidInput: the same catalog is open in this process with another root, tenant or durability, or was open when
+            this process was forked.
         KiromiError: whatever opening raises.
     """
     key = (root.catalog_path(tenant), read_only)
+    if key[0] in _inherited:
+        raise InvalidInput(USED_AFTER_FORK)
     with _guard:
         shared = _sessions.get((key[0], False)) or _sessions.get(key)
         if shared is None:
@@ -88,8 +95,9 @@ def _abandon_all() -> None:
     # The parent's threads do not exist here, and one of them may have held the guard.
     global _guard
     _guard = threading.Lock()
-    for shared in _sessions.values():
+    for (path, _), shared in _sessions.items():
         shared.session.abandon()
+        _inherited.add(path)
     _sessions.clear()
 
 

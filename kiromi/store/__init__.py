@@ -93,7 +93,8 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
 class Store(Writing, Reading, Searching, Relations, Moments, Retention, Archives, Schemes, Transfer, Upkeep):
     """A handle on one tenant, made by :func:`kiromi.open`; safe to share between threads, a context manager.
 
-    Every call sees all that was acknowledged before it. After a ``fork`` open the store again in the child.
+    Every call sees all that was acknowledged before it. A process forked while it is open
+    cannot use the store: close it before, or start processes anew (``spawn``).
     """
 
     def scoped(self, within: Mapping[str, Any]) -> "Store":

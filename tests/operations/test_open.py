@@ -225,6 +225,31 @@ print(code)
     assert (run.returncode, run.stdout.strip()) == (0, "7"), run.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_opens_what_was_closed_and_is_told_why_not_what_was_open(root: Path) -> None:
+    script = f"""
+import os, kiromi
+def in_child():
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with kiromi.open({str(root)!r}) as store:
+                store.append("of the child", {{"user": "ana"}})
+        except kiromi.InvalidInput as error:
+            os._exit(7 if "forked" in str(error) else 8)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+store = kiromi.open({str(root)!r}, scheme="user={{user}}")
+print(in_child())
+store.close()
+print(in_child())
+with kiromi.open({str(root)!r}) as store:
+    print(store.count())
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert (run.returncode, run.stdout.split()) == (0, ["7", "0", "1"]), run.stderr
+
+
 def test_stats(store: kiromi.Store, root: Path) -> None:
     m = store.append("four", {"user": "ana"})
     store.append("x", {"user": "bob"})

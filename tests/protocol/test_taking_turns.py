@@ -10,6 +10,7 @@ import pytest
 
 import kiromi
 from kiromi import InvalidInput, StoreLocked
+from kiromi.session.lease import USED_AFTER_FORK
 from kiromi.session.lock import StoreLock
 from tests.protocol.expected import IDS, SCHEME
 from tests.protocol.processes import python
@@ -240,7 +241,7 @@ def test_a_forked_child_cannot_use_or_harm_the_store_nor_keep_its_lock(root: Pat
     with python(code, root) as parent:
         assert sorted([parent.hear(), parent.hear()]) == [
             "2",
-            "the store was opened before a fork: open it again in the child process",
+            USED_AFTER_FORK,
         ]
         assert [parent.hear(), parent.hear()] == ["0", "3"]
         parent.kill()
