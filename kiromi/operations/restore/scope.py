@@ -1,6 +1,7 @@
 """What a restore is about: everything, a partition, or some memories; and the wall of the handle that asks."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,14 +41,17 @@ class Scope:
         return any(map(self.within.matches, found)) and any(map(self.wall.matches, found))
 
     def facts(self) -> dict[str, Any]:
-        """Return what tells this scope from others, as JSON has it."""
+        """Return what tells this scope from others, as JSON has it.
+
+        Values and ids go into a digest only: a job's row and the audit log outlive an erasure of what they name.
+        """
         wanted = sorted({(str(segment), text) for segment, text in (*self.wall.wanted, *self.within.wanted)}, key=str)
-        ids = None
-        if self.ids is not None:
-            # Not the ids themselves: they may be many, and stay where an erased id would not be looked for.
-            digest = hashlib.sha256("\n".join(sorted(self.ids)).encode()).hexdigest()
-            ids = {"count": len(self.ids), "sha256": digest}
-        return {"within": [list(one) for one in wanted], "ids": ids}
+        ids = None if self.ids is None else sorted(self.ids)
+        return {
+            "within": sorted({segment.name for segment, _ in (*self.wall.wanted, *self.within.wanted)}),
+            "ids": None if ids is None else len(ids),
+            "sha256": hashlib.sha256(json.dumps([wanted, ids]).encode()).hexdigest(),
+        }
 
 
 def scope_of(caller: Caller, within: Mapping[str, Any] | None, ids: Iterable[str] | None) -> Scope:
@@ -72,10 +76,10 @@ def scope_of(caller: Caller, within: Mapping[str, Any] | None, ids: Iterable[str
 
 def told(facts: Mapping[str, Any]) -> str:
     """Return the facts of a scope in words, empty for everything."""
-    parts = [f"within {segment} = {text}" for segment, text in facts["within"]]
+    parts = [f" within one {name}" for name in facts["within"]]
     if facts["ids"] is not None:
-        parts.append(f"of {facts['ids']['count']:,} ids")
-    return "".join(f", {part}" for part in parts)
+        parts.append(f" for {facts['ids']:,} ids")
+    return "".join(parts)
 
 
 def _known(caller: Caller, ids: frozenset[str]) -> set[str]:
