@@ -39,7 +39,7 @@ with kiromi.open(sys.argv[1]) as store:
 def prepare(root: Path, count: int) -> None:
     """Make a store that differs from its snapshot ``then`` in every way."""
     ana, bob = {"user": "ana"}, {"user": "bob"}
-    with kiromi.open(root, scheme=SCHEME) as store:
+    with kiromi.open(root, scheme=SCHEME, durability="relaxed") as store:
         store.append_many({"content": f"memory {i}", "attributes": ana, "key": f"k{i}"} for i in range(count))
         ids = store.list_ids()
         with store.transaction() as tx:
@@ -86,10 +86,10 @@ def run(root: Path, batch: int, kill_after_s: float | None) -> tuple[bool, float
     return rest == "done\n", duration
 
 
-def check(root: Path, before: dict[str, Any], expected: dict[str, Any]) -> str:
+def check(root: Path, before: dict[str, Any], expected: dict[str, Any], *, must_undo: bool) -> str:
     """Open a store whose restore was killed, complete it, and return where it was."""
     both = before["memories"].keys() & expected["memories"].keys()
-    with kiromi.open(root) as store:
+    with kiromi.open(root, durability="relaxed") as store:
         assert not store.verify(read_data=True).problems
         for memory in store.get_many(sorted(both)):
             assert plain(memory) in (before["memories"][memory.id], expected["memories"][memory.id])
@@ -100,12 +100,13 @@ def check(root: Path, before: dict[str, Any], expected: dict[str, Any]) -> str:
         assert report.left == ()
         assert state(store) == expected
         assert store.diff("then").is_empty
-        assert not store.verify(read_data=True).problems
         assert store.audit_verify().is_clean
-        for snapshot in safety or [report.snapshot]:
-            assert snapshot is not None
-            store.restore(snapshot)
+        if must_undo:
+            undoing = safety[0] if safety else report.snapshot
+            assert undoing is not None
+            store.restore(undoing)
             assert state(store) == before
+        assert not store.verify(read_data=True).problems
         return "before" if not safety else "within" if report.is_resumed else "after"
 
 
@@ -125,13 +126,13 @@ def kill_many(tmp_path: Path, count: int, batch: int, kills: int) -> Counter[str
     for number in range(kills):
         root = Path(shutil.copytree(prepared, tmp_path / f"killed{number}"))
         run(root, batch, duration * (number + randomly.random()) / kills)
-        seen[check(root, before, expected)] += 1
+        seen[check(root, before, expected, must_undo=number % 5 == 0)] += 1
         shutil.rmtree(root)
     return seen
 
 
 def test_a_killed_restore_is_completed_by_the_next(tmp_path: Path) -> None:
-    seen = kill_many(tmp_path, 200, 10, 5)
+    seen = kill_many(tmp_path, 100, 10, 4)
     assert seen["within"] > 0, seen
 
 
