@@ -291,6 +291,20 @@ def test_links_of_deleted_memories_and_to_the_world(store: kiromi.Store) -> None
     ]
 
 
+def test_a_link_that_was_changed(store: kiromi.Store) -> None:
+    one, other = store.append("one", ANA), store.append("other", BOB)
+    made = store.link(one.id, other.id, weight=0.5, note="n")
+    store.snapshot("then")
+    store.link(one.id, other.id, weight=0.75)
+    report = store.restore("then")
+    assert counts(report) == (0, 0, 0, 0, 1)
+    [link] = store.links()
+    assert (link.weight, link.note, link.actor, link.seq > made.seq) == (0.5, "n", "tester", True)
+    assert [entry.detail["changed"] for entry in store.audit(report.base_seq) if entry.op == "link"] == [
+        ["weight", "note"]
+    ]
+
+
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 
