@@ -7,6 +7,8 @@ from typing import Any
 import kiromi
 from tests.operations.remembering import QUESTIONS
 
+ANA = {"user": "ana"}
+BOB = {"user": "bob"}
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,3 +28,16 @@ def state(store: kiromi.Store | kiromi.StoreView) -> dict[str, Any]:
         "partitions": store.partitions(),
         "ids": [store.list_ids(*question) for question in QUESTIONS],
     }
+
+
+def counts(report: kiromi.RestoreReport) -> tuple[int, ...]:
+    return report.removed, report.back, report.changed, report.moved, report.links
+
+
+def reasons(report: kiromi.RestoreReport) -> dict[str | None, str]:
+    return {left.id: left.reason for left in report.left}
+
+
+def check_sound(store: kiromi.Store) -> None:
+    assert not store.verify(read_data=True).problems
+    assert store.audit_verify().is_clean
