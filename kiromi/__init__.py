@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         Version,
     )
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.reports.restoring import LeftAlone, RestoreReport
     from kiromi.search.ranking import Profile
     from kiromi.store import Store, Transaction, open
     from kiromi.view import StoreView
@@ -107,6 +108,7 @@ __all__ = [
     "KeptSnapshot",
     "KiromiError",
     "KiromiWarning",
+    "LeftAlone",
     "Link",
     "LinkDifference",
     "Memory",
@@ -125,6 +127,7 @@ __all__ = [
     "PruneReport",
     "ReembedReport",
     "ReindexReport",
+    "RestoreReport",
     "SchemeMismatch",
     "Snapshot",
     "SnapshotNotFound",
@@ -151,6 +154,7 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
     _MODULES = (
         "kiromi.errors",
         "kiromi.model",
+        "kiromi.reports.restoring",
         "kiromi.embed.base",
         "kiromi.embed.given",
         "kiromi.search.ranking",

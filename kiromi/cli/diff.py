@@ -56,7 +56,7 @@ def diff(
         cli.document(found)
     else:
         for letter, one in _in_order(found):
-            _show(cli, letter, one)
+            show_difference(cli, letter, one)
         for link in found.links:
             if not cli.is_quiet:
                 cli.styled(*_link_parts(link))
@@ -70,7 +70,8 @@ def _in_order(found: Diff) -> Iterator[tuple[str, Difference]]:
     yield from sorted(rows, key=lambda row: (_place(row[1].last), row[1].id))
 
 
-def _show(cli: Invocation, letter: str, one: Difference) -> None:
+def show_difference(cli: Invocation, letter: str, one: Difference) -> None:
+    """Print a memory that differs as ``diff`` does: A added, D removed, M changed, R moved; with --quiet its id."""
     if cli.is_quiet:
         cli.line(one.id)
         return

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from kiromi.cli import options, shown
+from kiromi.cli import options, restore, shown
 from kiromi.cli.command import command
 from kiromi.cli.invocation import Invocation
 from kiromi.model import Snapshot
 
-commands = typer.Typer(help="Name moments of the store, so that gc keeps all that they show.")
+commands = typer.Typer(help="Name moments of the store, so that gc keeps all that they show; and go back to them.")
+commands.add_typer(restore.commands)
 
 _HEADER = ("ID", "SEQ", "CREATED", "TAG", "REASON")
 _Ref = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="The snapshot: its tag or id.")]

@@ -23,6 +23,10 @@ _MISSING = (
     f"{LIVE_ROWS} ANTI JOIN {{table}} v ON v.id = m.id AND v.n = m.n WHERE c.ext <> 'bin' AND m.id > ?"
     f" ORDER BY m.id LIMIT {BATCH}"
 )
+_AMONG = (
+    "SELECT m.id FROM memories m JOIN contents c USING (id, n) ANTI JOIN {table} v ON v.id = m.id AND v.n = m.n"
+    " WHERE c.ext <> 'bin' AND m.id IN (SELECT unnest(?::VARCHAR[])) ORDER BY m.id"
+)
 _COUNT = (
     "SELECT count(*) FROM memories m JOIN contents c USING (id, n) ANTI JOIN {table} v ON v.id = m.id AND v.n = m.n"
     " WHERE c.ext <> 'bin'"
@@ -36,6 +40,13 @@ def count_missing(caller: Caller, number: int) -> int:
     return int(count)
 
 
+def missing_among(caller: Caller, number: int, ids: Sequence[str]) -> list[str]:
+    """Return those of some ids whose live memories have text and no vectors of a model, in order."""
+    with caller.session.snapshot() as (_, cursor):
+        found = cursor.execute(_AMONG.format(table=table_name(number)), [list(ids)]).fetchall()
+    return [memory_id for (memory_id,) in found]
+
+
 def complete(
     caller: Caller,
     number: int,
@@ -43,6 +54,7 @@ def complete(
     embedder: Embedder,
     on_batch: Callable[[int], None],
     note: Callable[[Operation, str, int], None] = lambda operation, last, count: None,
+    ids: Sequence[str] | None = None,
 ) -> int:
     """Make all vectors that are missing, and return for how many memories.
 
@@ -53,12 +65,13 @@ def complete(
         embedder: that makes them.
         on_batch: called after each batch with how many memories are done.
         note: called within each batch's operation with its last id and its size, to record progress with it.
+        ids: only of these memories; those among them that have vectors are left out.
 
     Raises:
         EmbedderError: the embedder failed; earlier batches stay.
     """
     done = 0
-    for rows in _missing(caller, number):
+    for rows in _missing(caller, number) if ids is None else _among(caller, number, ids):
         made = _embed(caller, number, model, embedder, rows)
         with caller.session.lease, transaction(caller.session, caller.context) as operation:
             added = add_missing(caller, operation, number, made)
@@ -105,6 +118,14 @@ def _missing(caller: Caller, number: int) -> Iterator[list[Row]]:
             return
         yield rows
         after = rows[-1].id
+
+
+def _among(caller: Caller, number: int, ids: Sequence[str]) -> Iterator[list[Row]]:
+    for start in range(0, len(ids), BATCH):
+        with caller.session.lease:
+            rows = list(caller.session.view.rows(missing_among(caller, number, ids[start : start + BATCH])))
+        if rows:
+            yield rows
 
 
 def _next(caller: Caller, number: int, after: str) -> list[Row]:

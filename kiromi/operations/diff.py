@@ -25,7 +25,7 @@ from kiromi.operations.present import info_of
 
 PLACE_FIELDS = frozenset({"partition", "scheme"})
 """A memory that differs in nothing else has moved."""
-_FIELDS = (
+FIELDS = (
     "media_type",
     "partition",
     "scheme",
@@ -45,17 +45,21 @@ _FIELDS = (
     "superseded_by",
     "superseded_at",
 )
-_ENDED = f"{CLOSED_ROWS} WHERE m.begin_seq <= $1 AND m.end_seq > $1 AND m.end_seq <= $2"
-_BEGUN = (
+"""What is compared besides content and attributes."""
+ENDED = f"{CLOSED_ROWS} WHERE m.begin_seq <= $1 AND m.end_seq > $1 AND m.end_seq <= $2"
+"""The rows at seq $1 that were no longer there at the later $2."""
+BEGUN = (
     f"{LIVE_ROWS} WHERE m.begin_seq > $1 AND m.begin_seq <= $2"
     f" UNION ALL {CLOSED_ROWS} WHERE m.begin_seq > $1 AND m.begin_seq <= $2 AND m.end_seq > $2"
 )
+"""The rows at $2 that were not there yet at $1."""
 _LINKS_ENDED = f"SELECT {LINK_COLUMNS} FROM links l WHERE l.begin_seq <= $1 AND l.end_seq > $1 AND l.end_seq <= $2"
 _LINKS_BEGUN = (
     f"SELECT {LINK_COLUMNS} FROM links l"
     " WHERE l.begin_seq > $1 AND l.begin_seq <= $2 AND (l.end_seq IS NULL OR l.end_seq > $2)"
 )
-_LinkKey = tuple[str, str, str]
+LinkKey = tuple[str, str, str]
+"""Source, destination and kind: of such links at most one holds at a time."""
 
 
 def diff(caller: Caller, a: Any, b: Any, within: Mapping[str, Any] | None, *, content: bool) -> Diff:
@@ -92,8 +96,8 @@ def compare(caller: Caller, before: Moment, after: Moment) -> list[Changed]:
     with caller.session.snapshot() as (_, cursor):
         check_kept(cursor, before.seq)
         check_kept(cursor, after.seq)
-        ended = _rows(caller, cursor, _ENDED, first, last)
-        begun = _rows(caller, cursor, _BEGUN, first, last)
+        ended = _rows(caller, cursor, ENDED, first, last)
+        begun = _rows(caller, cursor, BEGUN, first, last)
     olds, news = (ended, begun) if before.seq <= after.seq else (begun, ended)
     found = []
     for memory_id in sorted(olds.keys() | news.keys()):
@@ -107,7 +111,7 @@ def compare(caller: Caller, before: Moment, after: Moment) -> list[Changed]:
 def differing(before: Row, after: Row) -> list[str]:
     """Return the names of the fields in which two versions of a memory differ, attributes one by one."""
     names = ["content"] if before.sha256 != after.sha256 else []
-    names += [name for name in _FIELDS if getattr(before, name) != getattr(after, name)]
+    names += [name for name in FIELDS if getattr(before, name) != getattr(after, name)]
     if before.attributes != after.attributes:
         old, new = (_encoded(row) for row in (before, after))
         names += [f"attributes.{name}" for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
@@ -165,24 +169,36 @@ def _lines(data: bytes) -> list[str]:
 
 def _link_differences(caller: Caller, before: Moment, after: Moment) -> tuple[LinkDifference, ...]:
     first, last = sorted((before.seq, after.seq))
-    with caller.session.snapshot() as (_, cursor):
-        ended = [link_of(row) for row in cursor.execute(_LINKS_ENDED, [first, last]).fetchall()]
-        begun = [link_of(row) for row in cursor.execute(_LINKS_BEGUN, [first, last]).fetchall()]
+    ended, begun = changed_links(caller, first, last)
     old, new = (ended, begun) if before.seq <= after.seq else (begun, ended)
-    olds, news = _by_key(caller, before, old), _by_key(caller, after, new)
+    olds, news = links_by_key(caller, before, old.values()), links_by_key(caller, after, new.values())
     found = (LinkDifference(olds.get(key), news.get(key)) for key in sorted(olds.keys() | news.keys()))
-    return tuple(one for one in found if _said(one.before) != _said(one.after))
+    return tuple(one for one in found if said(one.before) != said(one.after))
 
 
-def _by_key(caller: Caller, moment: Moment, links: Iterable[Link]) -> dict[_LinkKey, Link]:
+def changed_links(caller: Caller, first: int, last: int) -> tuple[dict[LinkKey, Link], dict[LinkKey, Link]]:
+    """Return the links at one seq that no longer held at a later one, and those at the later that did not hold yet."""
+    with caller.session.snapshot() as (_, cursor):
+        ended, begun = (
+            [link_of(row) for row in cursor.execute(sql, [first, last]).fetchall()]
+            for sql in (_LINKS_ENDED, _LINKS_BEGUN)
+        )
+    return {_key(link): link for link in ended}, {_key(link): link for link in begun}
+
+
+def links_by_key(caller: Caller, moment: Moment, links: Iterable[Link]) -> dict[LinkKey, Link]:
     """Return the links that the caller could see at a moment, by their ends and kind."""
     found = list(links)
     if found and caller.scope.wanted:
         with replace(caller, moment=moment).reading() as (rows, cursor):
             found = visible_links(caller, rows, cursor, found)
-    return {(link.src, link.dst, link.kind): link for link in found}
+    return {_key(link): link for link in found}
 
 
-def _said(link: Link | None) -> Link | None:
+def said(link: Link | None) -> Link | None:
     """Return what a link says, whoever said it when."""
     return None if link is None else replace(link, seq=0, actor="")
+
+
+def _key(link: Link) -> LinkKey:
+    return link.src, link.dst, link.kind

@@ -57,6 +57,13 @@ def unfinished(caller: Caller) -> list[Job]:
     return [_job(values) for values in found]
 
 
+def find(caller: Caller, job_id: str) -> Job | None:
+    """Return a job by its id, ended or not."""
+    with caller.session.catalog.snapshot() as cursor:
+        found = cursor.execute(f"SELECT {_COLUMNS} FROM migration_state WHERE id = ?", [job_id]).fetchall()
+    return _job(found[0]) if found else None
+
+
 def refuse_beside(caller: Caller, what: str, kinds: Collection[str]) -> None:
     """Refuse to begin something while a job of one of these kinds is unfinished.
 

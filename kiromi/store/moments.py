@@ -1,7 +1,7 @@
 """Snapshots, views of past moments, and what differs between two."""
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from kiromi.operations import asof as _asof
 from kiromi.operations import diff as _diff
 from kiromi.operations import prune as _prune
 from kiromi.operations import snapshots as _snapshots
+from kiromi.reports.restoring import RestoreReport
 from kiromi.store.handle import Handle
 from kiromi.view import StoreView
 
@@ -121,3 +122,41 @@ class Moments(Handle):
         """
         with self._call() as caller:
             return _diff.diff(caller, a, b, within, content=content)
+
+    def restore(
+        self,
+        ref: Snapshot | str | int | datetime,
+        *,
+        within: Mapping[str, Any] | None = None,
+        ids: Iterable[str] | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> RestoreReport:
+        """Make the store, or a part of it, what it was at a moment: contents, fields, places, supersession and links.
+
+        What was not there then is deleted, what is gone comes back, what differs becomes what it was, all as new
+        operations: nothing of the history is lost, versions go on counting, and what is as it was then is not touched.
+        A restore of everything also brings back the scheme that new memories followed. Others read, search and write
+        meanwhile; what they change after it began is left alone and reported. Costs what changed since then.
+
+        A safety snapshot is taken first: restoring it undoes the restore. After a kill, call it again with the same
+        arguments to go on, or with the safety snapshot to take back what was done.
+
+        Args:
+            ref: the moment, as for :meth:`at`.
+            within: only what lies within these exact values now, or lay there then, and the links among it.
+            ids: only these memories, and their links.
+            dry_run: only report what would be done.
+            on_progress: called after each batch with what is done (``memories``, ``vectors``), how much, and how much
+                there is. What it raises ends the call; calling it again goes on.
+
+        Raises:
+            SnapshotNotFound: there is no such moment, or ``gc`` has removed what only it showed.
+            MemoryNotFound: no memory of one of the ids was ever here.
+            MigrationConflict: a migration, or a restore of something else, was begun and not ended.
+            InvalidInput: an argument is refused.
+        """
+        from kiromi.operations.restore import restore
+
+        caller = self._caller()
+        return restore(caller, ref, within, ids, on_progress or (lambda what, done, total: None), dry_run=dry_run)

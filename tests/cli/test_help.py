@@ -49,6 +49,7 @@ def test_the_commands_are_those_of_this_version() -> None:
         "snapshot delete",
         "snapshot list",
         "snapshot prune",
+        "snapshot restore",
         "snapshot show",
         "sql",
         "stats",

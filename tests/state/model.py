@@ -39,6 +39,8 @@ class Model:
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.seq = 0
+        self.moments: list[tuple[int, dict[str, tuple[Fields, int]]]] = []
+        """What was live at moments that can be gone back to: the fields, and which of the contents."""
 
     @property
     def live(self) -> dict[str, Entry]:
@@ -83,6 +85,27 @@ class Model:
         entry.is_live = True
         entry.version += 1
         return True
+
+    def remember(self) -> None:
+        """Keep the present as a moment."""
+        self.moments.append((self.seq, {i: (entry.fields, entry.n) for i, entry in self.live.items()}))
+
+    def restore(self, moment: dict[str, tuple[Fields, int]]) -> bool:
+        """Go back to a moment; tell whether anything changed."""
+        has_changed = False
+        for memory_id, entry in self.entries.items():
+            then = moment.get(memory_id)
+            now = (entry.fields, entry.n) if entry.is_live else None
+            if then == now:
+                continue
+            has_changed = True
+            if entry.is_live:
+                entry.closed.append((entry.version, entry.fields))
+            entry.is_live = then is not None
+            if then is not None:
+                entry.fields, entry.n = then
+                entry.version += 1
+        return has_changed
 
     def data(self) -> dict[str, bytes]:
         """Return the files that should lie below ``data/``."""

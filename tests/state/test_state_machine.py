@@ -215,6 +215,28 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.seq += 1
 
     @rule()
+    def snapshot(self) -> None:
+        assert self.store.snapshot().seq == self.model.seq
+        self.model.remember()
+        self.model.seq += 1
+
+    @precondition(lambda self: self.model.moments)
+    @rule(pick=picks, dry_run=st.booleans())
+    def restore(self, pick: int, dry_run: bool) -> None:
+        seq, moment = self.model.moments[pick % len(self.model.moments)]
+        report = self.store.restore(seq, dry_run=dry_run)
+        assert (report.applied, report.left) == (not dry_run, ())
+        if dry_run:
+            return
+        self.model.remember()
+        if self.model.restore(moment):
+            self.model.seq += 3  # the begin, one batch, the end
+        else:
+            self.model.moments.pop()
+            assert report.snapshot is None
+        assert self.store.diff(seq).is_empty
+
+    @rule()
     def reopen(self) -> None:
         self.store.close()
         self.store = kiromi.open(self.root, durability="relaxed")

@@ -43,6 +43,10 @@ CHECKS: dict[str, dict[str, tuple[Bound, float]]] = {
     "threads": {"8 threads / one thread": (Bound.AT_LEAST, 3)},
     "get": {"get, p50": (Bound.AT_MOST, 0.15)},
     "open": {"open at 20 memories": (Bound.AT_MOST, 200)},
+    "restore": {
+        "snapshot of 20 memories": (Bound.AT_MOST, 10),
+        "restore of 1 % of 20 memories": (Bound.AT_MOST, 2_000),
+    },
     "help": {"kiromi --help": (Bound.AT_MOST, 400)},
     "append-vectors": {"append_many / Chroma's add": (Bound.AT_LEAST, 2)},
     "search": {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench import indices, machine_limits, million, reading, searching, starting, writing
+from tools.bench import indices, machine_limits, million, reading, restoring, searching, starting, writing
 from tools.bench.figures import Result
 from tools.bench.sizes import Sizes
 
@@ -26,6 +26,7 @@ BENCHMARKS = (
     Benchmark("threads", writing.measure_threads),
     Benchmark("get", reading.measure_get),
     Benchmark("open", reading.measure_open),
+    Benchmark("restore", restoring.measure_restore),
     Benchmark("help", starting.measure_help),
     Benchmark("append-vectors", searching.measure_append_vectors),
     Benchmark("search", searching.measure_search),
