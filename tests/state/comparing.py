@@ -9,7 +9,8 @@ import pytest
 
 import kiromi
 from tests.operations.tree import attic_files, data_files, staged_files
-from tests.state.model import DEFAULT_TOPICS, SCHEMES, Difference, Held, Model, State
+from tests.state.model import Model
+from tests.state.states import DEFAULT_TOPICS, SCHEMES, Difference, Held, State
 from tests.state.values import FUTURE, USERS, WORDS, facts_expected, facts_of
 
 _ALL = 10_000
@@ -160,7 +161,7 @@ def check_thoroughly(store: kiromi.Store, model: Model, root: Path) -> None:
     """
     check_disk(root, model)
     check_present(store, model)
-    for memory_id in sorted(model.ids | model.erased):
+    for memory_id in sorted(model.ids | model.forgotten):
         check_history(store, model, memory_id, model.seq)
     for turn, word in enumerate(WORDS):
         check_keys(store, model.now, turn)

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import kiromi
 from tests.state import comparing
-from tests.state.model import SCHEMES, Model
+from tests.state.model import Model
+from tests.state.states import SCHEMES
 from tests.state.values import WORDS
 
 
@@ -60,6 +61,10 @@ class Driver(RuleBasedStateMachine):
     def pick_live(self, pick: int) -> str:
         ids = sorted(self.model.now.memories)
         return ids[pick % len(ids)]
+
+    def pick_moment(self, pick: int) -> int:
+        moments = self.model.moments
+        return moments[pick % len(moments)]
 
     @contextlib.contextmanager
     def raises_gone(self, memory_id: str) -> Iterator[None]:

@@ -6,80 +6,9 @@ what ``gc`` leaves is what the states that are kept hold.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-SCHEMES = ("user={user}/topic={topic|inbox}", "n={n}/topic={topic|none}", "owner={user}/topic={topic|inbox}")
-DEFAULT_TOPICS = ("inbox", "none", "inbox")
-LinkKey = tuple[str, str, str]
-"""From, to, kind."""
-
-
-@dataclass(frozen=True)
-class Fields:
-    """What a caller sets."""
-
-    text: str
-    user: str
-    topic: str | None = None
-    key: str | None = None
-    n: int = 0
-    is_expired: bool = False
-
-
-@dataclass(frozen=True)
-class Held:
-    """One version of a memory: what it was from an operation on."""
-
-    fields: Fields
-    version: int
-    content: int
-    """The n of its content."""
-    begin: int
-    scheme: int
-    """Its place in ``SCHEMES``."""
-    superseded: tuple[str, int | None] | None = None
-    """By what, and the operation that said so; None there: it takes effect in the far future."""
-
-    @property
-    def partition(self) -> str:
-        topic = (self.fields.topic or DEFAULT_TOPICS[self.scheme]).replace("%", "%25")
-        first = (f"user={self.fields.user}", f"n={self.fields.n}", f"owner={self.fields.user}")[self.scheme]
-        return f"{first}/topic={topic}"
-
-    @property
-    def is_found(self) -> bool:
-        """Whether searches show it."""
-        return not self.fields.is_expired and (self.superseded is None or self.superseded[1] is None)
-
-    def path(self, memory_id: str) -> str:
-        return f"{self.partition}/{memory_id}.{self.content}.md"
-
-    def is_like(self, other: "Held | None") -> bool:
-        """Tell whether another version says and lies the same."""
-        return other is not None and _what_is_restored(self) == _what_is_restored(other)
-
-
-@dataclass(frozen=True)
-class State:
-    """All that is there at a moment."""
-
-    memories: Mapping[str, Held] = field(default_factory=dict)
-    links: Mapping[LinkKey, tuple[float, int]] = field(default_factory=dict)
-    """Their weights, and the operations that made them so."""
-    scheme: int = 0
-
-    @property
-    def shown(self) -> dict[str, Held]:
-        return {i: held for i, held in self.memories.items() if not held.fields.is_expired}
-
-    def holder(self, key: str | None) -> str | None:
-        """Return the live memory that has a key."""
-        return next((i for i, held in self.memories.items() if key is not None and held.fields.key == key), None)
-
-    def found(self, word: str) -> set[str]:
-        """Return the memories that a search for a word finds."""
-        return {i for i, held in self.memories.items() if held.is_found and word in held.fields.text.split()}
+from tests.state.states import ERASED, PLACE, Difference, Fields, Held, LinkKey, State
 
 
 class Step:
@@ -159,8 +88,9 @@ class Model:
         self.snapshots: dict[str, int] = {}
         """Their seqs by their ids."""
         self.ids: set[str] = set()
-        """Of all memories that ever were, but for those that were erased."""
-        self.erased: set[str] = set()
+        """Of all memories that ever were, but for those forgotten."""
+        self.forgotten: set[str] = set()
+        """Of those of which nothing is left: they may be used again."""
         self._ends: dict[tuple[str, int], int] = {}
         """When versions ended, by id and beginning."""
         self._numbers: dict[str, int] = {}
@@ -177,27 +107,27 @@ class Model:
         if not step.is_nothing:
             self.become(step.seq, State(step.memories, step.links, step.scheme))
 
-    def become(self, seq: int, state: State) -> None:
-        """Be in a state from an operation on."""
+    def become(self, seq: int, state: State, ended: Mapping[str, int] | None = None) -> None:
+        """Be in a state from an operation on; ``ended`` says which former ones ended what is not there any more."""
         for memory_id, held in self.now.memories.items():
             after = state.memories.get(memory_id)
             if after is None or after.begin != held.begin:
-                self._ends[memory_id, held.begin] = seq if after is None else after.begin
+                self._ends[memory_id, held.begin] = (ended or {}).get(memory_id, seq) if after is None else after.begin
         self.ids |= state.memories.keys()
+        self.forgotten -= self.ids
         self.states[seq] = state
+        self.seq = seq
+
+    def stay(self, seq: int) -> None:
+        """Be as it is up to an operation: those in between changed nothing that is compared."""
+        for between in range(self.seq + 1, seq + 1):
+            self.states[between] = self.now
         self.seq = seq
 
     def number(self, memory_id: str) -> int:
         """Return the next n of a memory; none comes twice."""
         self._numbers[memory_id] = self._numbers.get(memory_id, 0) + 1
         return self._numbers[memory_id]
-
-    def highest_number(self, memory_id: str) -> int:
-        return self._numbers.get(memory_id, 0)
-
-    def adopt_number(self, memory_id: str, n: int) -> None:
-        """Take note of an n that the store chose."""
-        self._numbers[memory_id] = max(n, self.highest_number(memory_id))
 
     # -- the past ----------------------------------------------------------------------------------------------------
 
@@ -226,11 +156,7 @@ class Model:
 
     def difference(self, a: int, b: int) -> "Difference":
         before, after = self.states[a], self.states[b]
-        fields = {
-            i: frozenset(_differing(held, after.memories[i]))
-            for i, held in before.memories.items()
-            if i in after.memories
-        }
+        fields = {i: held.differing(after.memories[i]) for i, held in before.memories.items() if i in after.memories}
         links = {
             key
             for key in before.links.keys() | after.links.keys()
@@ -239,8 +165,8 @@ class Model:
         return Difference(
             added=set(after.memories.keys() - before.memories.keys()),
             removed=set(before.memories.keys() - after.memories.keys()),
-            changed={i: names for i, names in fields.items() if names - _PLACE},
-            moved={i: names for i, names in fields.items() if names and not names - _PLACE},
+            changed={i: names for i, names in fields.items() if names - PLACE},
+            moved={i: names for i, names in fields.items() if names and not names - PLACE},
             links=links,
         )
 
@@ -250,21 +176,21 @@ class Model:
         """Forget what no snapshot and no moment from ``floor`` on shows."""
         self.floor = floor
         self.states = {seq: self.states[seq] for seq in self.moments}
-        if self.seq not in self.states:
-            raise AssertionError("the present is never collected")
+        left = {i for state in self.states.values() for i in state.memories}
+        self.forgotten |= self.ids - left
+        self.ids = left
 
-    def erase(self, ids: Iterable[str]) -> None:
-        """Forget memories, and links that name them, as if they had never been."""
+    def erase(self, ids: Iterable[str], seq: int, head: int) -> None:
+        """Forget memories, and links that name them, as if they had never been; ``seq`` did it, up to ``head``."""
         gone = set(ids)
-        uris = {f"kiromi://memory/{memory_id}" for memory_id in gone}
+        live = self.now.memories
+        self.states = {moment: _without(state, gone) for moment, state in self.states.items()}
         self.ids -= gone
-        self.erased |= gone
-        for seq, state in self.states.items():
-            self.states[seq] = State(
-                {i: held for i, held in state.memories.items() if i not in gone},
-                {key: said for key, said in state.links.items() if not uris & set(key[:2])},
-                state.scheme,
-            )
+        self.forgotten |= gone
+        orphaned = {i for i, held in live.items() if held.superseded is not None and held.superseded[0] in gone}
+        memories = {i: replace(held, begin=seq) if i in orphaned else held for i, held in self.now.memories.items()}
+        self.become(seq, replace(self.now, memories=memories))
+        self.stay(head)
 
     # -- the disk ------------------------------------------------------------------------------------------------------
 
@@ -283,40 +209,14 @@ class Model:
         }
 
 
-@dataclass(frozen=True)
-class Difference:
-    """What differs between two states."""
-
-    added: set[str]
-    removed: set[str]
-    changed: dict[str, frozenset[str]]
-    moved: dict[str, frozenset[str]]
-    links: set[LinkKey]
-
-
-_PLACE = {"partition", "scheme"}
-
-
-def with_changes(fields: Fields, changes: Mapping[str, Any]) -> Fields:
-    """Return fields after an update of some of them."""
-    return replace(fields, **changes)
-
-
-def _what_is_restored(held: Held) -> tuple[Any, ...]:
-    return held.fields, held.scheme, held.superseded
-
-
-def _differing(a: Held, b: Held) -> Iterator[str]:
-    pairs: dict[str, tuple[Any, Any]] = {
-        "content": (a.fields.text, b.fields.text),
-        "attributes.user": (a.fields.user, b.fields.user),
-        "attributes.topic": (a.fields.topic, b.fields.topic),
-        "attributes.n": (a.fields.n, b.fields.n),
-        "key": (a.fields.key, b.fields.key),
-        "expires_at": (a.fields.is_expired, b.fields.is_expired),
-        "partition": (a.partition, b.partition),
-        "scheme": (a.scheme, b.scheme),
-        "superseded_by": (a.superseded and a.superseded[0], b.superseded and b.superseded[0]),
-        "superseded_at": (a.superseded and a.superseded[1:], b.superseded and b.superseded[1:]),
+def _without(state: State, gone: set[str]) -> State:
+    """Return a state in which some memories never were."""
+    uris = {f"kiromi://memory/{memory_id}" for memory_id in gone}
+    memories = {
+        i: replace(held, superseded=(ERASED, held.superseded[1]))
+        if held.superseded is not None and held.superseded[0] in gone
+        else held
+        for i, held in state.memories.items()
+        if i not in gone
     }
-    return (name for name, (one, other) in pairs.items() if one != other)
+    return State(memories, {key: said for key, said in state.links.items() if not uris & set(key[:2])}, state.scheme)

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.state.keeping import Keeping
 from tests.state.moments import Moments
 from tests.state.relating import Relating
 from tests.state.writing import Writing
 
 
-class StoreMachine(Writing, Relating, Moments):
+class StoreMachine(Writing, Relating, Moments, Keeping):
     """All that users do."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 import kiromi
-from tests.state.model import Fields, Held
+from tests.state.states import Fields, Held
 
 USERS = ("acme", "acme-corp", "ACME")
 TOPICS = (None, "t", "%")

@@ -8,7 +8,7 @@ from hypothesis.stateful import precondition, rule
 
 import kiromi
 from tests.state.driving import Driver
-from tests.state.model import Fields, with_changes
+from tests.state.states import Fields, with_changes
 from tests.state.values import USERS, changes, fields, picks, record_of, texts, update_of
 
 _MOST = 25
