@@ -104,7 +104,7 @@ class Keeping(Driver):
 
     # -- schemes ------------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.steps > 10)
+    @precondition(lambda self: self.steps > 3)
     @rule(scheme=_SCHEMES)
     def evolve_scheme(self, scheme: int) -> None:
         if scheme == self.model.now.scheme:
@@ -117,7 +117,7 @@ class Keeping(Driver):
             step.evolve(scheme)
 
     @precondition(lambda self: hasattr(kiromi.Store, "migrate_scheme"))
-    @precondition(lambda self: self.steps > 10)
+    @precondition(lambda self: self.steps > 3)
     @rule(scheme=_SCHEMES, is_planned=st.booleans())
     def migrate_scheme(self, scheme: int, is_planned: bool) -> None:
         base, before = self.model.seq, self.model.now
