@@ -41,6 +41,8 @@ class Moment:
     """The number of the scheme that was active."""
     model: int | None
     """The number of the embedding model that was active, if there was one."""
+    last_scheme: int
+    """The highest number of a scheme that there was."""
 
 
 class PastRows:

@@ -28,6 +28,7 @@ _COLUMNS = "id, seq, tag, reason, epoch_us(created_at), is_safety"
 _AT = 'SELECT epoch_us("at") FROM audit_log WHERE seq = ? LIMIT 1'
 _UP_TO = 'SELECT max(seq) FROM audit_log WHERE "at" <= make_timestamptz(?)'
 _ACTIVE = "SELECT {what} FROM {what}_events WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+_LAST_SCHEME = "SELECT max(scheme) FROM scheme_events WHERE seq <= ?"
 
 
 def resolve(caller: Caller, ref: Any) -> Moment:
@@ -41,7 +42,8 @@ def resolve(caller: Caller, ref: Any) -> Moment:
         seq, now = _point(caller, cursor, view.seq, ref)
         check_kept(cursor, seq)
         scheme = _active(cursor, "scheme", seq)
-        return Moment(seq, now, 0 if scheme is None else scheme, _active(cursor, "model", seq))
+        ((last_scheme,),) = cursor.execute(_LAST_SCHEME, [seq]).fetchall()
+        return Moment(seq, now, 0 if scheme is None else scheme, _active(cursor, "model", seq), last_scheme or 0)
 
 
 def find_snapshot(cursor: duckdb.DuckDBPyConnection, ref: Any) -> Snapshot | None:

@@ -91,7 +91,10 @@ class Caller:
 
     def within(self, within: Mapping[str, Any] | None) -> Within:
         """Return a ``within`` mapping resolved and cut by the caller's scope."""
-        return self.scope & parse_within(within, self.session.schemes, self.active_scheme)
+        schemes = self.session.schemes
+        if self.moment is not None:  # what a name means is not changed by schemes that came later
+            schemes = {number: schemes[number] for number in schemes if number <= self.moment.last_scheme}
+        return self.scope & parse_within(within, schemes, self.active_scheme)
 
     def check_writable(self) -> None:
         """Refuse a write through a read-only handle."""

@@ -385,6 +385,22 @@ def test_scheme_and_paths_are_those_of_the_moment(store: kiromi.Store) -> None:
     assert store.at(1).search("seat", within={"topic": "travel"})[0].path == memory.path
 
 
+def test_names_of_a_scope_mean_what_they_meant_then(store: kiromi.Store) -> None:
+    evolve(store, "owner={user}")
+    memory = store.append("seat", ANA)
+    then = store.seq
+    assert store.list_ids({"topic": "inbox"}) == [memory.id]
+    evolve(store, "kind={kind}/topic={topic|none}")
+    assert store.list_ids({"topic": "inbox"}) == []
+    view = store.at(then)
+    assert view.list_ids({"topic": "inbox"}) == [memory.id]
+    assert view.list_ids({"topic": "none"}) == []
+    evolve(store, "shard={id:bucket(2)}")
+    assert store.list_ids({"shard": "7"}) == []
+    with pytest.raises(kiromi.InvalidInput, match="no scheme"):
+        view.list_ids({"shard": "7"})
+
+
 def test_a_scoped_handle_sees_what_lay_within_its_scope_then(store: kiromi.Store) -> None:
     mine, theirs = store.append("seat of ana", ANA), store.append("seat of bob", BOB)
     store.snapshot("then")
