@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
-from kiromi.errors import InvalidInput, MemoryDeleted, MemoryExpired, MemoryNotFound
+from kiromi.errors import BlobMissing, InvalidInput, MemoryDeleted, MemoryExpired, MemoryNotFound
 from kiromi.ids import check_id
 from kiromi.model import Memory
 from kiromi.operations.caller import Caller, check_text, is_expired
@@ -14,8 +14,7 @@ from kiromi.times import from_micros
 
 def get(caller: Caller, memory_id: str | None, key: str | None, namespace: str) -> Memory:
     """Return a live memory with its content; see ``Store.get``."""
-    row = find(caller, memory_id, key, namespace)
-    return memory_of(row, caller.session.read_blob(row), caller.session.schemes)
+    return _with_content(caller, find(caller, memory_id, key, namespace), None)
 
 
 def get_many(caller: Caller, ids: Iterable[str], absent: Literal["raise", "skip"]) -> list[Memory]:
@@ -33,9 +32,30 @@ def get_many(caller: Caller, ids: Iterable[str], absent: Literal["raise", "skip"
         except MemoryNotFound:
             if absent == "raise":
                 raise
-    session = caller.session
-    found = session.blobs.read_many([caller.place_of(row) for row in rows])
-    return [memory_of(row, session.checked(row, data), session.schemes) for row, data in zip(rows, found, strict=True)]
+    contents = caller.session.blobs.read_many([caller.place_of(row) for row in rows])
+    memories = []
+    for row, data in zip(rows, contents, strict=True):
+        try:
+            memories.append(_with_content(caller, row, data))
+        except MemoryNotFound:  # it was deleted meanwhile
+            if absent == "raise":
+                raise
+    return memories
+
+
+def _with_content(caller: Caller, row: Row, data: bytes | None) -> Memory:
+    """Return a memory with its content, of which ``data`` is what a first look found.
+
+    Raises:
+        MemoryNotFound: it was deleted meanwhile.
+    """
+    while True:
+        try:
+            return memory_of(row, caller.checked(row, data), caller.session.schemes)
+        except BlobMissing:
+            if not caller.has_changed(row):
+                raise
+        row, data = find(caller, row.id), None
 
 
 def exists(caller: Caller, memory_id: str | None, key: str | None, namespace: str) -> bool:
