@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         Version,
     )
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.reports.gc import GcReport
     from kiromi.search.ranking import Profile
     from kiromi.store import Store, Transaction, open
     from kiromi.view import StoreView
@@ -98,6 +99,7 @@ __all__ = [
     "EmbedderMismatch",
     "EmbedderWarning",
     "ExportReport",
+    "GcReport",
     "Hit",
     "ImportReport",
     "IndexCorrupt",
@@ -151,6 +153,7 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
     _MODULES = (
         "kiromi.errors",
         "kiromi.model",
+        "kiromi.reports.gc",
         "kiromi.embed.base",
         "kiromi.embed.given",
         "kiromi.search.ranking",

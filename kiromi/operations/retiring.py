@@ -1,7 +1,7 @@
 """Retiring: what stays of an id when nothing else is left of it, so that (id, n) never gets other bytes.
 
-``retired`` holds a digest and not the id, so that an erased id is not kept. Such an id is free again: a memory that gets
-it begins at version 1, with the next number for its content.
+``retired`` holds a digest and not the id, so that an erased id is not kept. Such an id is free again: a memory that
+gets it begins at version 1, with the next number for its content.
 """
 
 import hashlib

@@ -95,6 +95,8 @@ class Session:
         """Those of the models that could be made without the caller's help, made when first needed."""
         self.registering = threading.Lock()
         """Held while a model is added to the registry."""
+        self.collecting = threading.Lock()
+        """Held while gc runs."""
         self.feed = Feed()
         self.attached: dict[str, Attached] = {}
         self.writer = threading.RLock()
