@@ -47,7 +47,7 @@ def find_orphans(session: Session, grace: int) -> Orphans:
         return Orphans((), 0, 0)
     now = session.blobs.clock()
     times = session.blobs.modified([path for _, path in found])
-    old = tuple(one for one, time in zip(found, times, strict=True) if None not in (time, now) and time + grace <= now)
+    old = tuple(one for one, time in zip(found, times, strict=True) if _is_older(time, now, grace))
     sizes = session.blobs.sizes([path for _, path in old])
     return Orphans(old, len(found) - len(old), sum(size or 0 for size in sizes))
 
@@ -75,3 +75,7 @@ def _unknown(session: Session, found: Sequence[tuple[BlobKey, str]]) -> list[tup
         facts = session.catalog.content_facts({key for key, _ in found})
         pending = session.pending.places
         return [(key, path) for key, path in found if facts[key] is None and path not in pending.get(key, ())]
+
+
+def _is_older(time: int | None, now: int | None, grace: int) -> bool:
+    return time is not None and now is not None and time + grace <= now

@@ -9,7 +9,7 @@ from tests.cli.running import Program
 def changed(kiromi: Program) -> Program:
     """The program on a store with two closed versions."""
     seat = kiromi.add("Prefers aisle seats.", "--partition=user=ana", "--key=seat")
-    kiromi("update", seat, "--content", "Prefers window seats.")
+    kiromi("update", seat, "Prefers window seats.")
     gone = kiromi.add("Gone.", "--partition=user=ana")
     kiromi("rm", gone)
     return kiromi
@@ -30,12 +30,12 @@ def test_the_plan_is_shown_and_applied_when_told(changed: Program) -> None:
     assert changed("gc", "--retain", "0").text == "would remove 0 closed versions, 0 B of blobs\n"
     changed("verify", "--read-data")
     assert changed("diff", "1", "--json", code=3).error["kind"] == "snapshot_not_found"
-    assert changed("get", "key:seat").text == "Prefers window seats.\n"
+    assert changed("get", "key:seat").text == "Prefers window seats."
 
 
 def test_what_snapshots_need_is_told(changed: Program) -> None:
     changed("snapshot", "create", "--tag", "now")
-    changed("update", "key:seat", "--content", "Prefers the door.")
+    changed("update", "key:seat", "Prefers the door.")
     lines = changed("gc", "--retain", "0").text.splitlines()
     assert "1  closed versions stay: snapshots or jobs need them" in lines
 
