@@ -31,7 +31,7 @@ ANTI JOIN memories m ON c.id = m.id AND c.n = m.n ANTI JOIN {_KEPT} k ON c.id = 
 ORDER BY c.id, c.n
 """
 _ENDED = f"""
-SELECT d.id, max(d.last_n), k.last_n FROM doomed d ANTI JOIN memories m ON d.id = m.id
+SELECT d.id, max(d.last_n), k.last_n AS kept FROM doomed d ANTI JOIN memories m ON d.id = m.id
 LEFT JOIN (SELECT id, max(last_n) AS last_n FROM {_KEPT} GROUP BY id) k ON d.id = k.id
 GROUP BY d.id, k.last_n HAVING k.last_n IS NULL OR k.last_n < max(d.last_n)
 """
@@ -101,7 +101,7 @@ class Garbage:
     """Closed versions that nobody needs, and what goes with them."""
 
     versions: pa.Table
-    """Columns id, n, begin_seq, last_n; in the order of ids if there is a limit."""
+    """Columns id, n, begin_seq, last_n; in the order of ids."""
     contents: list[tuple[str, int, str, int]]
     """Id, n, extension and size of what nothing names without these versions."""
     retired: dict[str, int]
@@ -110,15 +110,9 @@ class Garbage:
     """Deleted memories of which only older versions are left; these have to remember the highest ``n``."""
 
     @classmethod
-    def find(
-        cls, cursor: duckdb.DuckDBPyConnection, roots: Roots, after: str = "", limit: int | None = None
-    ) -> "Garbage":
-        """Return what nobody needs, of ids from ``after`` on and at most ``limit`` versions if these are given."""
-        parameters = [list(roots.pins), roots.floor]
-        if limit is None:
-            versions = cursor.sql(_DOOMED, params=parameters).to_arrow_table()
-        else:
-            versions = cursor.sql(_DOOMED + _PAGE, params=[*parameters, after, limit]).to_arrow_table()
+    def find(cls, cursor: duckdb.DuckDBPyConnection, roots: Roots, after: str, limit: int) -> "Garbage":
+        """Return what nobody needs of ids from ``after`` on, at most ``limit`` versions, in the order of their ids."""
+        versions = cursor.sql(_DOOMED + _PAGE, params=[list(roots.pins), roots.floor, after, limit]).to_arrow_table()
         if not len(versions):
             return cls(versions, [], {}, {})
         cursor.register("doomed", versions)
@@ -152,6 +146,19 @@ class Garbage:
             operation.execute(_DROP.format(table=table), keys[0][0], keys[0][-1], *keys)
         for memory_id, n, ext, _ in self.contents:
             operation.drop((memory_id, n), attic_path(memory_id, n, ext))
+
+
+def count_garbage(cursor: duckdb.DuckDBPyConnection, roots: Roots) -> Tally:
+    """Return how much :meth:`Garbage.find` would find in all."""
+    versions = cursor.sql(_DOOMED, params=[list(roots.pins), roots.floor]).to_arrow_table()
+    if not len(versions):
+        return Tally()
+    cursor.register("doomed", versions)
+    contents = f"SELECT count(*), coalesce(sum(size), 0)::BIGINT FROM ({_CONTENTS})"
+    ((content_count, size_bytes),) = cursor.execute(contents).fetchall()
+    ((retired,),) = cursor.execute(f"SELECT count(*) FROM ({_ENDED}) WHERE kept IS NULL").fetchall()
+    cursor.unregister("doomed")
+    return Tally(len(versions), retired, content_count, size_bytes)
 
 
 def count_kept(cursor: duckdb.DuckDBPyConnection, roots: Roots) -> int:

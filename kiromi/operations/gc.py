@@ -16,7 +16,7 @@ from kiromi.errors import InvalidInput, MigrationConflict
 from kiromi.operations import jobs
 from kiromi.operations.caller import Caller
 from kiromi.operations.delete import delete_where
-from kiromi.operations.garbage import Garbage, Roots, Tally, count_kept, count_rest, plan_drop_rest
+from kiromi.operations.garbage import Garbage, Roots, Tally, count_garbage, count_kept, count_rest, plan_drop_rest
 from kiromi.operations.orphans import Orphans, find_orphans, remove_orphans
 from kiromi.reports.gc import GcReport
 from kiromi.session.commit import refuse_within_transaction, transaction
@@ -88,7 +88,7 @@ def _plan(caller: Caller, options: Options) -> GcReport:
         now = max(now_micros(), session.head.at)
         former = Roots.of(cursor)
         roots = former.raised(cursor, now - options.retain)
-        tally = Garbage.find(cursor, roots).tally + count_rest(cursor, roots, now - options.retain)
+        tally = count_garbage(cursor, roots) + count_rest(cursor, roots, now - options.retain)
         floor = roots.floor if tally.versions or tally.links else former.floor
         kept = count_kept(cursor, roots) - tally.versions
     tally += Tally(orphans=len(orphans.old), orphan_bytes=orphans.size_bytes)
@@ -103,7 +103,7 @@ def _begin(caller: Caller, options: Options, orphans: Orphans) -> jobs.Job | Non
         with session.snapshot() as (_, cursor):
             former = Roots.of(cursor)
             roots = former.raised(cursor, moment)
-            tally = Garbage.find(cursor, roots).tally + count_rest(cursor, roots, moment)
+            tally = count_garbage(cursor, roots) + count_rest(cursor, roots, moment)
         if tally == Tally() and not orphans.old:
             return None
         floor = roots.floor if tally.versions or tally.links else former.floor

@@ -30,7 +30,7 @@ class Orphans:
 def find_orphans(session: Session, grace: int) -> Orphans:
     """Return the orphans, and which of them are older than ``grace`` microseconds by the storage's own clock.
 
-    Costs one listing of the blobs; the clock is asked only if there are any.
+    Costs one listing of the blobs; the clock is asked only if there are any. To a handle that only reads none is old.
     """
     # Walk first: whatever is committed meanwhile is then known to the scan.
     listing = list_objects(session)
@@ -45,7 +45,7 @@ def find_orphans(session: Session, grace: int) -> Orphans:
     found = _unknown(session, found)
     if not found:
         return Orphans((), 0, 0)
-    now = session.blobs.clock()
+    now = None if session.read_only else session.blobs.clock()  # asking it writes
     times = session.blobs.modified([path for _, path in found])
     old = tuple(one for one, time in zip(found, times, strict=True) if _is_older(time, now, grace))
     sizes = session.blobs.sizes([path for _, path in old])

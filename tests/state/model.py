@@ -27,6 +27,8 @@ class Entry:
     is_live: bool = True
     closed: list[tuple[int, Fields]] = field(default_factory=list)
     """Former versions, oldest first."""
+    dropped: set[int] = field(default_factory=set)
+    """The contents that gc took."""
 
     def path(self, memory_id: str) -> str:
         topic = (self.fields.topic or "inbox").replace("%", "%25")
@@ -84,6 +86,15 @@ class Model:
         entry.version += 1
         return True
 
+    def collect(self) -> int:
+        """Forget all that is past; return how many versions that is."""
+        count = sum(len(entry.closed) for entry in self.entries.values())
+        self.entries = self.live
+        for entry in self.entries.values():
+            entry.closed = []
+            entry.dropped = set(range(1, entry.n))
+        return count
+
     def data(self) -> dict[str, bytes]:
         """Return the files that should lie below ``data/``."""
         return {entry.path(i): entry.fields.text.encode() for i, entry in self.live.items()}
@@ -94,7 +105,7 @@ class Model:
             f"{i[-2:]}/{i}.{n}.md": text.encode()
             for i, entry in self.entries.items()
             for n, text in enumerate(entry.contents, 1)
-            if not (entry.is_live and n == entry.n)
+            if n not in entry.dropped and not (entry.is_live and n == entry.n)
         }
 
 

@@ -214,6 +214,16 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.change(other, with_changes(self.model.entries[other].fields, changed))
         self.model.seq += 1
 
+    @rule(dry_run=st.booleans())
+    def gc(self, dry_run: bool) -> None:
+        live = sorted(self.model.live)
+        report = self.store.gc("0", dry_run=dry_run)
+        if dry_run:
+            assert report.memories == len(self.model.entries) - len(live)
+        else:
+            assert report.versions == self.model.collect()
+            self.model.seq += 3 if report.versions else 0
+
     @rule()
     def reopen(self) -> None:
         self.store.close()
