@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         Version,
     )
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.reports.gc import GcReport
     from kiromi.reports.restoring import LeftAlone, RestoreReport
     from kiromi.search.ranking import Profile
     from kiromi.store import Store, Transaction, open
@@ -99,6 +100,7 @@ __all__ = [
     "EmbedderMismatch",
     "EmbedderWarning",
     "ExportReport",
+    "GcReport",
     "Hit",
     "ImportReport",
     "IndexCorrupt",
@@ -155,6 +157,7 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
         "kiromi.errors",
         "kiromi.model",
         "kiromi.reports.restoring",
+        "kiromi.reports.gc",
         "kiromi.embed.base",
         "kiromi.embed.given",
         "kiromi.search.ranking",

@@ -107,6 +107,24 @@ class Blobs(ABC):
         """
 
     @abstractmethod
+    def modified(self, paths: Sequence[str]) -> list[int | None]:
+        """Return when each object was last written, in microseconds since 1970 by the storage's own clock.
+
+        None where nothing lies, and everywhere on a storage that tells no times.
+
+        Raises:
+            StorageError: something cannot be looked at.
+        """
+
+    @abstractmethod
+    def clock(self) -> int | None:
+        """Return what time it is for the storage, like :meth:`modified`: a small object is written and removed again.
+
+        Raises:
+            StorageError: the filesystem refused.
+        """
+
+    @abstractmethod
     def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield (path, size in bytes) of every object below ``data``, ``attic`` or ``staging``, in no order."""
 

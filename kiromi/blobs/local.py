@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -102,6 +103,22 @@ class LocalBlobs(Blobs):
     def sizes(self, paths: Sequence[str]) -> list[int | None]:
         return [self._size(path) for path in paths]
 
+    def modified(self, paths: Sequence[str]) -> list[int | None]:
+        found = (self._stat(path) for path in paths)
+        return [None if one is None else one.st_mtime_ns // 1_000 for one in found]
+
+    def clock(self) -> int | None:
+        self._make_folder("staging")
+        try:
+            # Of one's own name: another process may be probing the same folder.
+            descriptor, path = tempfile.mkstemp(prefix="clock-probe-", dir=self._prefix + "staging")
+            os.close(descriptor)
+        except OSError as error:
+            raise _storage_error("write", error) from error
+        [now] = self.modified([path[len(self._prefix) :]])
+        self.remove([path[len(self._prefix) :]])
+        return now
+
     def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
         skip = len(self._prefix)
         stack = [self._prefix + prefix]
@@ -152,13 +169,17 @@ class LocalBlobs(Blobs):
         self._known_folders.clear()
 
     def _size(self, path: str) -> int | None:
+        found = self._stat(path)
+        return None if found is None else found.st_size
+
+    def _stat(self, path: str) -> os.stat_result | None:
         try:
             found = os.lstat(self._prefix + path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise _storage_error("look at", error) from error
-        return None if stat.S_ISDIR(found.st_mode) else found.st_size
+        return None if stat.S_ISDIR(found.st_mode) else found
 
     def _settle_staged(self, settlement: Settlement) -> bool:
         """Settle what was staged and lies nowhere else, at the least cost; return False to have it done with care."""

@@ -7,14 +7,17 @@ listing is never taken as proof of what is there.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from typing import TypeVar
 
 from fsspec import AbstractFileSystem
 
 from kiromi.blobs.base import Blobs, NewBlob, Settlement, Unsettled
 from kiromi.errors import StorageError
+from kiromi.times import to_micros
 
 _PARALLEL = 16
+_PROBE = "clock-probe"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,6 +62,22 @@ class ObjectBlobs(Blobs):
             return self._each(self._size, paths)
         except Exception as error:  # whatever the driver raises
             raise StorageError(f"cannot look at objects below {self.root}: {error}") from error
+
+    def modified(self, paths: Sequence[str]) -> list[int | None]:
+        try:
+            self.filesystem.invalidate_cache()
+            return self._each(self._modified, paths)
+        except Exception as error:  # whatever the driver raises
+            raise StorageError(f"cannot look at objects below {self.root}: {error}") from error
+
+    def clock(self) -> int | None:
+        try:
+            self.filesystem.pipe_file(self._full(_PROBE), b"")
+        except Exception as error:  # whatever the driver raises
+            raise StorageError(f"cannot write below {self.root}: {error}") from error
+        [now] = self.modified([_PROBE])
+        self.remove([_PROBE])
+        return now
 
     def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
         skip = len(self.root) + 1
@@ -128,6 +147,13 @@ class ObjectBlobs(Blobs):
             return int(self.filesystem.info(self._full(path))["size"])
         except FileNotFoundError:
             return None
+
+    def _modified(self, path: str) -> int | None:
+        try:
+            found = self.filesystem.modified(self._full(path))
+        except (FileNotFoundError, NotImplementedError):  # drivers need not tell it
+            return None
+        return to_micros(found if found.tzinfo is not None else found.replace(tzinfo=UTC))
 
     def _remove_one(self, path: str) -> None:
         try:

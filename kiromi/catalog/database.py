@@ -165,6 +165,10 @@ class Catalog:
         """Return the seq below which only snapshots can be read."""
         return int(self._row("SELECT gc_floor FROM meta")[0])
 
+    def has_retired(self) -> bool:
+        """Whether there are ids of which nothing is left but how far their contents were numbered."""
+        return bool(self._row("SELECT EXISTS (SELECT 1 FROM retired)")[0])
+
     def settings(self) -> dict[str, str]:
         """Return the store's settings, each as JSON."""
         return dict(self._connection.execute("SELECT name, value FROM settings").fetchall())

@@ -19,6 +19,7 @@ from kiromi.operations.drafting import check_key_free, check_partition, create, 
 from kiromi.operations.embedding import Embedded
 from kiromi.operations.models import prepare_drafts
 from kiromi.operations.present import memory_of
+from kiromi.operations.retiring import last_numbers
 from kiromi.records import parse_record
 from kiromi.session.commit import refuse_within_transaction, run
 from kiromi.session.operation import Operation
@@ -60,10 +61,12 @@ def append(caller: Caller, record: Mapping[str, Any]) -> Memory:
 def plan_append(caller: Caller, operation: Operation, draft: Draft, embedded: Embedded | None = None) -> Row:
     """Plan one new memory; ``embedded`` are its vectors, if they are prepared."""
     memory_id = draft.id or caller.session.ids.make()
+    last_n = 0
     if draft.id is not None:
         _check_ids_free(caller, operation, [draft])
+        last_n = last_numbers(caller.session, [draft.id]).get(draft.id, 0)
     check_key_free(operation, draft.namespace, draft.key)
-    return create(caller, operation, draft, memory_id, embedded)
+    return create(caller, operation, draft, memory_id, embedded, last_n)
 
 
 def put(caller: Caller, record: Mapping[str, Any]) -> Memory:
@@ -193,9 +196,10 @@ def _append_batch(
         _check_keys_free(caller, operation, drafts, first)
         fresh = iter(caller.session.ids.make_many(sum(draft.id is None for draft in drafts)))
         ids = tuple([draft.id or next(fresh) for draft in drafts])
+        retired = last_numbers(caller.session, [draft.id for draft in drafts if draft.id is not None])
         for i, (memory_id, draft, made) in enumerate(zip(ids, drafts, embedded, strict=True)):
             try:
-                create(caller, operation, draft, memory_id, made)
+                create(caller, operation, draft, memory_id, made, retired.get(memory_id, 0))
             except InvalidInput as error:
                 raise _at(error, first + i) from error
         is_planned.set()

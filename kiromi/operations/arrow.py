@@ -44,12 +44,11 @@ def to_arrow(
     if not with_content:
         return table
     ordered = [rows[memory_id] for memory_id in ids.to_pylist()]
-    session = caller.session
     contents: list[bytes] = []
     for start in range(0, len(ordered), _READ_AT_ONCE):
         part = ordered[start : start + _READ_AT_ONCE]
-        read = session.blobs.read_many([caller.place_of(row) for row in part])
-        contents += [session.checked(row, data) for row, data in zip(part, read, strict=True)]
+        read = caller.session.blobs.read_many([caller.place_of(row) for row in part])
+        contents += [caller.checked(row, data) for row, data in zip(part, read, strict=True)]
     return table.append_column(CONTENT, pa.array(contents, pa.large_binary()))
 
 

@@ -14,10 +14,10 @@ from typing import Any, TypeAlias, cast
 import duckdb
 
 from kiromi.attributes import check_scalar
-from kiromi.catalog.past import Moment, Rows, look_back
+from kiromi.catalog.past import Moment, Rows, check_kept, look_back
 from kiromi.catalog.rows import Row
 from kiromi.embed.base import Embedder
-from kiromi.errors import InvalidInput
+from kiromi.errors import BlobMissing, InvalidInput
 from kiromi.model import Draft
 from kiromi.operations.within import EVERYTHING, Within, parse_within
 from kiromi.session.operation import Context
@@ -79,6 +79,25 @@ class Caller:
     def place_of(self, row: Row) -> str:
         """Return where the content of a row that was read belongs now."""
         return row.live_path if self.moment is None else self.session.place_of(row)
+
+    def checked(self, row: Row, data: bytes | None = None) -> bytes:
+        """Return the content of a row that was read, checked; ``data`` is what a first look found.
+
+        Raises:
+            SnapshotNotFound: the row is of a past moment that ``gc`` has removed meanwhile.
+            BlobMissing, ChecksumMismatch: as :meth:`Session.read_blob`.
+        """
+        try:
+            return self.session.checked(row, data)
+        except BlobMissing:
+            if self.moment is not None:
+                with self.session.catalog.snapshot() as cursor:  # gc writes nothing to the journal
+                    check_kept(cursor, self.moment.seq)
+            raise
+
+    def has_changed(self, row: Row) -> bool:
+        """Tell whether a live row is no longer what it was: ``gc`` may then have taken the content that it named."""
+        return self.moment is None and self.session.live(row.id) != row
 
     def sees(self, row: Row | None) -> bool:
         """Tell whether a row is there and within the caller's scope."""

@@ -11,7 +11,7 @@ from kiromi.ids import check_id
 from kiromi.model import DeleteReport, MemoryInfo
 from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import check_expected, check_version
-from kiromi.operations.get import last_version, missing
+from kiromi.operations.get import ended_at, last_version, missing
 from kiromi.operations.present import info_of
 from kiromi.operations.select import Selection
 from kiromi.session.commit import run
@@ -83,7 +83,7 @@ def plan_undelete(caller: Caller, operation: Operation, memory_id: str) -> Row:
     """Plan an undelete; a live memory stays as it is.
 
     Raises:
-        MemoryNotFound: no memory of that id was ever in the caller's scope.
+        MemoryNotFound: no memory of that id was ever in the caller's scope, or ``gc`` has removed its last version.
         AlreadyExists: its key is in use by another memory now.
     """
     live = operation.live(check_id(memory_id))
@@ -92,6 +92,11 @@ def plan_undelete(caller: Caller, operation: Operation, memory_id: str) -> Row:
     if live is not None:
         raise missing(caller, memory_id)
     last = _last_version(caller, operation, memory_id)
+    if operation.last_closed(memory_id) is None and not ended_at(caller, memory_id)[1]:
+        raise MemoryNotFound(
+            f"gc has removed what memory {memory_id} was when it was deleted: older versions are in snapshots",
+            id=memory_id,
+        )
     if last.key is not None and operation.find_key(last.namespace, last.key) is not None:
         raise AlreadyExists(
             f"the key {last.key!r} of memory {memory_id} is in use by another memory now",

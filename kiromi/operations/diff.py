@@ -16,6 +16,7 @@ import duckdb
 from kiromi.attributes import decode_attributes, encode_value
 from kiromi.catalog.past import Moment, check_kept
 from kiromi.catalog.rows import CLOSED_ROWS, LIVE_ROWS, Row, to_rows
+from kiromi.errors import BlobMissing
 from kiromi.model import Diff, Difference, Link, LinkDifference
 from kiromi.operations.asof import resolve
 from kiromi.operations.caller import Caller
@@ -67,7 +68,13 @@ def diff(caller: Caller, a: Any, b: Any, within: Mapping[str, Any] | None, *, co
     before, after = resolve(caller, a), resolve(caller, b)
     caller = replace(caller, scope=caller.within(within))
     found = compare(caller, before, after)
-    told = [_difference(caller, one, with_text=content) for one in found]
+    try:
+        told = [_difference(caller, one, with_text=content) for one in found]
+    except BlobMissing:
+        with caller.session.catalog.snapshot() as cursor:  # gc may have removed a moment meanwhile
+            check_kept(cursor, before.seq)
+            check_kept(cursor, after.seq)
+        raise
     both = [one for one in told if one.fields]
     return Diff(
         before_seq=before.seq,

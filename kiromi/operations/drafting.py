@@ -46,8 +46,18 @@ def check_partition(session: Session, partition: Mapping[str, Any] | None) -> No
         )
 
 
-def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str, embedded: Embedded | None = None) -> Row:
-    """Make a draft a new live memory within an operation, and record it; its vectors, if prepared, go with it."""
+def create(
+    caller: Caller,
+    operation: Operation,
+    draft: Draft,
+    memory_id: str,
+    embedded: Embedded | None = None,
+    last_n: int = 0,
+) -> Row:
+    """Make a draft a new live memory within an operation, and record it; its vectors, if prepared, go with it.
+
+    ``last_n`` is how far the contents of that id were numbered, if it was that of a memory of which nothing is left.
+    """
     session = caller.session
     created_at = operation.at if draft.created_at is None else to_micros(draft.created_at)
     event_at = created_at if draft.event_at is None else to_micros(draft.event_at)
@@ -56,12 +66,13 @@ def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str, e
         attributes = {**caller.scope.defaults(), **attributes}
     number = session.active_scheme
     content = draft.content
+    n = last_n + 1
     # By position, in the order of Row: by name it takes twice as long, and bulk appends are made of this.
     row = Row(
         memory_id,
         1,
-        1,
-        1,
+        n,
+        n,
         operation.seq,
         number,
         _render(session, number, attributes, memory_id, draft.key, draft.kind, created_at, event_at),
@@ -94,7 +105,7 @@ def create(caller: Caller, operation: Operation, draft: Draft, memory_id: str, e
     operation.create(row, draft.content)
     attach(operation, row, embedded)
     # Written out, because bulk appends spend a noticeable part of their time here.
-    facts = f'{{"version":1,"n":1,"path":{quoted(row.partition)},"size":{row.size},"sha256":"{row.sha256.hex()}"}}'
+    facts = f'{{"version":1,"n":{n},"path":{quoted(row.partition)},"size":{row.size},"sha256":"{row.sha256.hex()}"}}'
     operation.record("append", memory_id, facts)
     return row
 

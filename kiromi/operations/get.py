@@ -3,19 +3,21 @@
 from collections.abc import Iterable
 from typing import Literal
 
+from kiromi.attributes import INT_MAX
 from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
-from kiromi.errors import InvalidInput, MemoryDeleted, MemoryExpired, MemoryNotFound
+from kiromi.errors import BlobMissing, InvalidInput, MemoryDeleted, MemoryExpired, MemoryNotFound
 from kiromi.ids import check_id
 from kiromi.model import Memory
 from kiromi.operations.caller import Caller, check_text, is_expired
 from kiromi.operations.present import memory_of
 from kiromi.times import from_micros
 
+_TOUCHED = "SELECT max(seq) FROM audit_log WHERE memory_id = ? AND seq <= ? AND op NOT IN ('link', 'unlink')"
+
 
 def get(caller: Caller, memory_id: str | None, key: str | None, namespace: str) -> Memory:
     """Return a live memory with its content; see ``Store.get``."""
-    row = find(caller, memory_id, key, namespace)
-    return memory_of(row, caller.session.read_blob(row), caller.session.schemes)
+    return _with_content(caller, find(caller, memory_id, key, namespace), None)
 
 
 def get_many(caller: Caller, ids: Iterable[str], absent: Literal["raise", "skip"]) -> list[Memory]:
@@ -33,9 +35,30 @@ def get_many(caller: Caller, ids: Iterable[str], absent: Literal["raise", "skip"
         except MemoryNotFound:
             if absent == "raise":
                 raise
-    session = caller.session
-    found = session.blobs.read_many([caller.place_of(row) for row in rows])
-    return [memory_of(row, session.checked(row, data), session.schemes) for row, data in zip(rows, found, strict=True)]
+    contents = caller.session.blobs.read_many([caller.place_of(row) for row in rows])
+    memories = []
+    for row, data in zip(rows, contents, strict=True):
+        try:
+            memories.append(_with_content(caller, row, data))
+        except MemoryNotFound:  # it was deleted meanwhile
+            if absent == "raise":
+                raise
+    return memories
+
+
+def _with_content(caller: Caller, row: Row, data: bytes | None) -> Memory:
+    """Return a memory with its content, of which ``data`` is what a first look found.
+
+    Raises:
+        MemoryNotFound: it was deleted meanwhile.
+    """
+    while True:
+        try:
+            return memory_of(row, caller.checked(row, data), caller.session.schemes)
+        except BlobMissing:
+            if not caller.has_changed(row):
+                raise
+        row, data = find(caller, row.id), None
 
 
 def exists(caller: Caller, memory_id: str | None, key: str | None, namespace: str) -> bool:
@@ -69,9 +92,23 @@ def missing(caller: Caller, memory_id: str) -> MemoryNotFound:
     is_live = memory_id in caller.rows_of([memory_id])
     if is_live or last_version(caller, memory_id) is None:
         return MemoryNotFound(f"no memory {memory_id} here", id=memory_id)
+    seq, is_whole = ended_at(caller, memory_id)
+    hint = "undelete brings it back" if is_whole else "gc has removed its last version, snapshots show older ones"
+    return MemoryDeleted(f"memory {memory_id} was deleted at seq {seq}: {hint}", id=memory_id, seq=seq)
+
+
+def ended_at(caller: Caller, memory_id: str) -> tuple[int, bool]:
+    """Return which operation ended a memory that was deleted, and whether its last version is still there.
+
+    ``gc`` leaves only older ones if a snapshot shows these, and nothing the last one.
+    """
     with caller.reading() as (_, cursor):
-        seq = cursor.execute("SELECT max(end_seq) FROM history WHERE id = ?", [memory_id]).fetchall()[0][0]
-    return MemoryDeleted(f"memory {memory_id} was deleted at seq {seq}: undelete brings it back", id=memory_id, seq=seq)
+        ((seq,),) = cursor.execute("SELECT max(end_seq) FROM history WHERE id = ?", [memory_id]).fetchall()
+        if seq > caller.session.gc_floor:
+            return seq, True
+        last = INT_MAX if caller.moment is None else caller.moment.seq
+        ((touched,),) = cursor.execute(_TOUCHED, [memory_id, last]).fetchall()
+    return max(seq, touched or 0), (touched or 0) <= seq
 
 
 def last_version(caller: Caller, memory_id: str) -> Row | None:

@@ -244,7 +244,8 @@ class Indices:
         if self._vectors.late is None:
             index, since = _present(self._vectors.index), _present(self._vectors.index).watermark
             with self._session.tables() as (seq, journaled, cursor):
-                if count_changed(cursor, since) > max(_MANY, len(index) // 4):
+                # Below the floor, what ended since may not be in the history any more.
+                if since < self._session.gc_floor or count_changed(cursor, since) > max(_MANY, len(index) // 4):
                     self._vectors.index = self._build_vectors(_present(self._model), _unseen)
                     index.close()
                 elif since < seq:
@@ -267,6 +268,10 @@ class Indices:
         self._hear()
         index = _present(self._text.index)
         if self._text.late is None:
+            if index.watermark < self._session.gc_floor:
+                self._text.index = self._build_text(_unseen)
+                index.close()
+                index = _present(self._text.index)
             with self._session.tables() as (seq, journaled, cursor):
                 if index.watermark < seq:
                     self._read_text(cursor, index, seq)

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
 from kiromi.errors import MigrationConflict
 from kiromi.operations.caller import Caller
 from kiromi.session.operation import Operation
@@ -62,6 +64,12 @@ def find(caller: Caller, job_id: str) -> Job | None:
     with caller.session.catalog.snapshot() as cursor:
         found = cursor.execute(f"SELECT {_COLUMNS} FROM migration_state WHERE id = ?", [job_id]).fetchall()
     return _job(found[0]) if found else None
+
+
+def pins_of(cursor: duckdb.DuckDBPyConnection) -> list[int]:
+    """Return the moments that unfinished jobs need, ascending, each once."""
+    params = [json.loads(job[4]) for job in cursor.execute(_UNFINISHED).fetchall()]
+    return sorted({int(seq) for found in params for seq in found.get("pins", ())})
 
 
 def refuse_beside(caller: Caller, what: str, kinds: Collection[str]) -> None:

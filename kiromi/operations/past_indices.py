@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from kiromi.catalog.past import Moment, look_back
+from kiromi.catalog.past import Moment, check_kept, look_back
 from kiromi.catalog.rows import LIVE_ROWS, Row, to_rows
 from kiromi.catalog.vectors import table_name
 from kiromi.catalog.view import View
@@ -165,6 +165,8 @@ class PastIndices:
             rows = to_rows(self._table.slice(start, CHUNK))
             index.add(documents(session, rows, session.place_of))
         index.apply(self._moment.seq, (), ())
+        with session.catalog.snapshot() as cursor:
+            check_kept(cursor, self._moment.seq)  # gc may have taken contents under way
         return index
 
     def _scratch_folder(self) -> Path:

@@ -217,7 +217,8 @@ def _look(
     with indices_for(caller) as indices:
         this = _Round(caller, scope, options, indices, queries.model, without)
         ranked = this.ranked(queries.text, queries.vector)
-        return None if this.is_stale and not is_last else this.hits(ranked, queries.text)
+        hits = [] if this.is_stale and not is_last else this.hits(ranked, queries.text)
+        return None if this.is_stale and not is_last else hits
 
 
 def _repaired(caller: Caller, look: Callable[[], T]) -> T:
@@ -279,15 +280,18 @@ class _Round:
 
     def hits(self, found: Sequence[Ranked], text: TextQuery | None) -> list[Hit]:
         """Return the best of what was found, with contents, snippets and the reranker's say."""
-        options, session = self.options, self.caller.session
+        options = self.options
         chosen = found[: max(options.k, RERANKED) if options.rerank is not None else options.k]
-        contents = session.blobs.read_many([self.caller.place_of(self.rows[one.id]) for one in chosen])
+        contents = self.caller.session.blobs.read_many([self.caller.place_of(self.rows[one.id]) for one in chosen])
         hits = []
         for one, data in zip(chosen, contents, strict=True):
             row = self.rows[one.id]
             try:
-                content = session.checked(row, data)
+                content = self.caller.checked(row, data)
             except IntegrityError as error:  # one that somebody removed must not hide the others
+                if self.caller.has_changed(row):
+                    self.is_stale = True
+                    continue
                 warnings.warn(f"left out of the hits: {error}", IndexWarning, stacklevel=2)
                 continue
             hits.append(self._hit(one, row, content, text))

@@ -11,6 +11,7 @@ from kiromi.model import Draft
 from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import create, replace
 from kiromi.operations.embedding import Embedded
+from kiromi.operations.retiring import last_numbers
 from kiromi.operations.supersession import check_winner, say
 from kiromi.portable.source import BadRecord, SourceRecord
 from kiromi.session.operation import Operation
@@ -62,6 +63,8 @@ class _Known:
     """The ids of the live memories that have the keys."""
     deleted: Mapping[str, Row]
     """The last versions of ids that are no longer live."""
+    retired: Mapping[str, int]
+    """How far the contents were numbered of ids of which nothing is left."""
     fresh: Iterator[str]
     """Ids for what is new."""
 
@@ -82,7 +85,8 @@ def _look_up(caller: Caller, operation: Operation, drafts: Sequence[Draft]) -> _
                 params=[absent],
             ).to_arrow_table()
         deleted = {row.id: row for row in to_rows(found)}
-    return _Known(holders, deleted, iter(caller.session.ids.make_many(len(drafts))))
+    retired = last_numbers(caller.session, absent)
+    return _Known(holders, deleted, retired, iter(caller.session.ids.make_many(len(drafts))))
 
 
 def _plan_record(
@@ -102,7 +106,7 @@ def _plan_record(
         check_winner(operation, memory_id, record.superseded[0], known.deleted.get)
     effect: Effect = "added"
     if row is None:
-        new = create(caller, operation, draft, memory_id, embedded)
+        new = create(caller, operation, draft, memory_id, embedded, known.retired.get(memory_id, 0))
     elif row.id in known.deleted:
         new = replace(caller, operation, row, draft, draft.content, "undelete", is_live=False, embedded=embedded)
     else:

@@ -67,6 +67,8 @@ class Session:
     """The number of the embedding model whose vectors are searched."""
     gc_floor = 0
     """Below this seq only snapshots can be read."""
+    has_retired = False
+    """Whether there are ids of which nothing is left but how far their contents were numbered."""
     composer: int | None = None
     """The thread that composes a transaction, if one does; it holds ``writer``."""
 
@@ -93,6 +95,8 @@ class Session:
         """Those of the models that could be made without the caller's help, made when first needed."""
         self.registering = threading.Lock()
         """Held while a model is added to the registry."""
+        self.collecting = threading.Lock()
+        """Held while gc runs."""
         self.feed = Feed()
         self.attached: dict[str, Attached] = {}
         self.writer = threading.RLock()
@@ -458,6 +462,8 @@ class Session:
             )
         elif self._view.seq == head.seq:
             view = self._view
+        elif self._view.seq < catalog.gc_floor():  # what ended since then may not be in the history any more
+            view = catalog.load_view()
         else:
             view = self._view.advance(catalog.changes_since(self._view))
         self._load_registries(catalog)
@@ -474,6 +480,7 @@ class Session:
         self.models = {number: Model(*facts) for number, facts in catalog.models().items()}
         self.active_model = catalog.active_model()
         self.gc_floor = catalog.gc_floor()
+        self.has_retired = catalog.has_retired()
         self.settings = {name: json.loads(value) for name, value in catalog.settings().items()}
 
     def _recover(self) -> None:

@@ -88,10 +88,10 @@ class Reading(Handle):
             return _listing.list_memories(caller, within, where, order_by, limit, cursor)
 
     def history(self, id: str) -> builtins.list[Version]:  # noqa: A002
-        """Return every version of a memory, live or deleted, newest first.
+        """Return every version of a memory, live or deleted, newest first; those that ``gc`` removed are missing.
 
         Raises:
-            MemoryNotFound: there never was such a memory.
+            MemoryNotFound: there never was such a memory, or ``gc`` has removed all of it.
         """
         with self._call() as caller:
             return _history.history(caller, id)

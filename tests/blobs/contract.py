@@ -102,6 +102,23 @@ class BlobsContract:
         assert blobs.sizes([A]) == [None]
         assert blobs.sizes([]) == []
 
+    def test_times_are_those_of_the_storage(self, blobs: Blobs) -> None:
+        put(blobs, b"12", A)
+        before = tree(blobs)
+        now = blobs.clock()
+        found, missing = blobs.modified([A, B])
+        assert now is not None
+        assert found is not None
+        assert missing is None
+        assert found <= now < found + 60_000_000
+        put(blobs, b"34", B)
+        [later] = blobs.modified([B])
+        assert later is not None
+        assert found <= later
+        assert blobs.modified([f"{A}/below-a-file"]) == [None]
+        assert blobs.modified([]) == []
+        assert tree(blobs) == {**before, B: 2}, "the probe is gone"
+
     def test_remove(self, blobs: Blobs) -> None:
         put(blobs, b"12", A, B)
         blobs.remove([A, ATTIC])

@@ -80,3 +80,14 @@ def test_a_cut_copy_is_not_taken_for_the_blob(blobs: ObjectBlobs, monkeypatch: p
     [failure] = settle(blobs, A, PLACES, b"body")
     assert "not whole" in failure.reason
     assert blobs.read(B) == b"body"
+
+
+def test_a_storage_that_tells_no_times(blobs: ObjectBlobs, filesystem: FaultyFileSystem) -> None:
+    put(blobs, b"1", A)
+    filesystem.faults = [Fault("modified", NotImplementedError(), times=2)]
+    assert (blobs.clock(), blobs.modified([A])) == (None, [None])
+    assert tree(blobs) == {A: 1}
+    for call in ("pipe_file", "modified"):
+        filesystem.faults = [Fault(call, OSError(errno.EIO, "no answer"))]
+        with pytest.raises(StorageError, match="no answer"):
+            blobs.clock()

@@ -33,6 +33,7 @@ def test_the_commands_are_those_of_this_version() -> None:
         "demo",
         "diff",
         "export",
+        "gc",
         "get",
         "history",
         "import",
