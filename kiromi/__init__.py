@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         Version,
     )
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.reports.erasing import EraseReport
     from kiromi.search.ranking import Profile
     from kiromi.store import Store, Transaction, open
     from kiromi.view import StoreView
@@ -97,6 +98,7 @@ __all__ = [
     "EmbedderError",
     "EmbedderMismatch",
     "EmbedderWarning",
+    "EraseReport",
     "ExportReport",
     "Hit",
     "ImportReport",
@@ -151,6 +153,7 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
     _MODULES = (
         "kiromi.errors",
         "kiromi.model",
+        "kiromi.reports.erasing",
         "kiromi.embed.base",
         "kiromi.embed.given",
         "kiromi.search.ranking",
