@@ -74,13 +74,10 @@ def _checkpoint(path: Path) -> None:
     Raises:
         StorageError: somebody in this process has the file open still.
     """
-    gc.collect()  # a result that somebody dropped just now may keep its connection
-    try:
-        # One process has one DuckDB for a file, as it was configured first: another configuration shows that there is
-        # one still. Copying would close its file and so drop its lock.
-        duckdb.connect(str(path), read_only=True, config=dict(CONFIG)).close()
-    except duckdb.Error as error:
-        raise StorageError(f"the catalog {path} is still read by somebody: {error}", path=str(path)) from error
+    if _is_open(path):
+        gc.collect()  # a result that somebody dropped just now may keep its connection
+        if _is_open(path):
+            raise StorageError(f"the catalog {path} is still read by somebody in this process", path=str(path))
     wal = Path(f"{path}.wal")
     if wal.exists():
         connection = duckdb.connect(str(path), config=dict(CONFIG))
@@ -90,6 +87,18 @@ def _checkpoint(path: Path) -> None:
             connection.close()
     if wal.exists():
         raise StorageError(f"the log {wal} does not go into the catalog", path=str(wal))
+
+
+def _is_open(path: Path) -> bool:
+    """Tell whether this process has a file open: copying would close it once more, and so drop DuckDB's lock on it.
+
+    One process has one DuckDB for a file, configured as it was first; that another configuration is refused shows it.
+    """
+    try:
+        duckdb.connect(str(path), read_only=True, config=dict(CONFIG)).close()
+    except duckdb.ConnectionException:
+        return True
+    return False
 
 
 def _copy(path: Path, partial: Path, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:

@@ -80,7 +80,7 @@ def resume_erasure(caller: Caller) -> None:
 def _start(
     caller: Caller, ids: Iterable[str] | None, within: Mapping[str, Any] | None, where: Any
 ) -> tuple[EraseReport, str | None, bool]:
-    """Begin an erasure, after one that is unfinished; return its plan, its job (None: nothing to do), and if it is done."""
+    """Begin an erasure, after one that is unfinished; return its plan, its job if any, and whether it is done."""
     while True:
         with caller.session.lease.alone():
             former = running(caller, KIND)
