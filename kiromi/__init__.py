@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         Version,
     )
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.reports.erasing import EraseReport
     from kiromi.reports.gc import GcReport
     from kiromi.reports.restoring import LeftAlone, RestoreReport
     from kiromi.search.ranking import Profile
@@ -99,6 +100,7 @@ __all__ = [
     "EmbedderError",
     "EmbedderMismatch",
     "EmbedderWarning",
+    "EraseReport",
     "ExportReport",
     "GcReport",
     "Hit",
@@ -158,6 +160,7 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
         "kiromi.model",
         "kiromi.reports.restoring",
         "kiromi.reports.gc",
+        "kiromi.reports.erasing",
         "kiromi.embed.base",
         "kiromi.embed.given",
         "kiromi.search.ranking",

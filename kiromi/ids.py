@@ -13,6 +13,8 @@ from kiromi.errors import InvalidInput
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _RANDOM_BITS = 80
+ERASED_ID = "0" * 26
+"""Stands where the id of an erased memory stood, if what it says has to be kept."""
 # Pairs of digits at once: a third of the time of a digit-by-digit loop, and ids are made by the hundred thousand.
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 

@@ -164,6 +164,16 @@ class LocalBlobs(Blobs):
         finally:
             self._unlink("staging/case-probe", set())
 
+    def remove_empty_folders(self) -> None:
+        """Remove folders below ``data`` in which nothing lies: a killed process may have left some."""
+        data = self._prefix + "data"
+        for path, _, files in os.walk(data, topdown=False):
+            if not files and path != data:
+                with contextlib.suppress(OSError):  # others are in it
+                    os.rmdir(path)
+                    self._note_unsynced(os.path.dirname(path[len(self._prefix) :]))
+        self.forget_folders()
+
     def forget_folders(self) -> None:
         """Forget which folders exist: another process may have removed some."""
         self._known_folders.clear()

@@ -8,7 +8,7 @@ it would drop DuckDB's own POSIX lock.
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,14 @@ JOURNAL_ROWS = 64
 """A commit of more rows than this goes to the tables at once."""
 FOLD_ENTRIES = 1024
 """The journal is folded when it has this many entries, so that opening after a kill stays quick."""
+CONFIG: Mapping[str, bool] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_unsigned_extensions": False,
+    # Gives back what loading a large store took: 180 MB at a million memories.
+    "allocator_background_threads": True,
+}
+"""How DuckDB is to open a catalog file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +168,10 @@ class Catalog:
         """Return the number of the model whose vectors are searched, or None if there is none."""
         found = self._connection.execute("SELECT model FROM model_events ORDER BY seq DESC LIMIT 1").fetchall()
         return int(found[0][0]) if found else None
+
+    def erased_seq(self) -> int:
+        """Return the last operation that erased something, 0 if none did: such rows leave no history to catch up by."""
+        return int(self._row("SELECT coalesce(max(seq), 0) FROM audit_log WHERE op = 'erase'")[0])
 
     def gc_floor(self) -> int:
         """Return the seq below which only snapshots can be read."""
@@ -312,7 +324,7 @@ class Catalog:
         except FileNotFoundError:
             inode = None
         if inode != self._wal_inode:
-            _sync_path(self.path.parent)
+            sync_path(self.path.parent)
             self._wal_inode = inode
 
     # -- reads ------------------------------------------------------------------------------------------------------
@@ -383,17 +395,7 @@ class Catalog:
 
 def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(
-            str(path),
-            read_only=read_only,
-            config={
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "allow_unsigned_extensions": False,
-                # Gives back what loading a large store took: 180 MB at a million memories.
-                "allocator_background_threads": True,
-            },
-        )
+        return duckdb.connect(str(path), read_only=read_only, config=dict(CONFIG))
     except duckdb.Error as error:
         raise StorageError(f"cannot open the catalog {path}: {error}") from error
 
@@ -402,12 +404,13 @@ def _copy_durably(path: Path, copy: Path) -> None:
     """Copy a file so that ``copy`` is either absent or whole, whatever interrupts it."""
     partial = copy.with_name(f"{copy.name}.partial")
     shutil.copyfile(path, partial)
-    _sync_path(partial)
+    sync_path(partial)
     os.replace(partial, copy)
-    _sync_path(copy.parent)
+    sync_path(copy.parent)
 
 
-def _sync_path(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -414,7 +414,7 @@ class Indices:
 
     def _is_usable(self, name: str, watermark: int) -> bool:
         """Tell whether what an index lacks can be read from the tables, and what it has is of this history."""
-        if watermark < self._session.gc_floor:
+        if watermark < max(self._session.gc_floor, self._session.erased_seq):
             return False
         is_shown = watermark <= self._session.view.seq
         if is_shown and lineage.is_shown(self._session, self._folder(), name, watermark):

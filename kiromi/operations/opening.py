@@ -8,6 +8,7 @@ from typing import Any, Literal
 from kiromi.embed.base import Embedder
 from kiromi.errors import InvalidInput, SchemeMismatch
 from kiromi.operations.caller import Caller, Guard, check_text
+from kiromi.operations.erase import resume_erasure
 from kiromi.operations.models import adopt, check_ready, resolve
 from kiromi.partition import Scheme, check_name
 from kiromi.session.location import resolve_root
@@ -58,6 +59,7 @@ def open_caller(
         caller = Caller(session, Context(actor), guards=tuple(guards), is_read_only=read_only, embedder=found)
         with session.lease:
             adopt(caller)
+        resume_erasure(caller)
     except BaseException:
         release(session)
         raise

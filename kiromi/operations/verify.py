@@ -5,8 +5,6 @@ waits. Costs one walk over the blobs and one scan of the catalog, and with ``rea
 memory grows by a path per blob. Repairing never removes the last copy of anything, nor what the catalog does not know.
 """
 
-import contextlib
-import os
 import re
 import time
 from collections.abc import Callable
@@ -102,16 +100,9 @@ def _check_unscoped(caller: Caller) -> None:
 
 def _tidy(session: Session, *, is_changed: bool) -> None:
     """Make repairs durable, and remove empty folders; these are no problem, only in the way of people."""
-    folders: list[str] = []
-    if isinstance(session.blobs, LocalBlobs):
-        data = session.blobs.root / "data"
-        folders = [path for path, _, files in os.walk(data, topdown=False) if not files and path != str(data)]
     with session.writer:
-        for folder in folders:
-            with contextlib.suppress(OSError):  # others are in it
-                os.rmdir(folder)
         if isinstance(session.blobs, LocalBlobs):
-            session.blobs.forget_folders()
+            session.blobs.remove_empty_folders()
         if is_changed:
             with session.failing():
                 session.blobs.sync()

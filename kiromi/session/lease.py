@@ -3,10 +3,11 @@
 A thread that already holds a lease gets another one at once, so that calls can nest without waiting for their own end.
 """
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from kiromi.errors import InvalidInput, KiromiError
@@ -36,6 +37,8 @@ class Lease:
         self._active = 0
         self._is_held = False
         self._is_giving = False
+        self._is_alone_wanted = False
+        self._is_alone = False
         self._refusal: KiromiError | None = None
         self._watcher: threading.Thread | None = None
 
@@ -52,7 +55,7 @@ class Lease:
         if self._depth.value == 0:
             with self._condition:
                 self._active -= 1
-                if self._active == 0 and self._is_giving:
+                if self._active == 0 and (self._is_giving or self._is_alone_wanted):
                     self._condition.notify_all()
 
     def refuse(self, reason: KiromiError) -> None:
@@ -64,10 +67,51 @@ class Lease:
         if self._refusal is not None:
             raise self._refusal
 
-    def check_outside(self) -> None:
-        """Refuse to close from within a call: it would wait for its own end."""
-        if getattr(self._depth, "value", 0):
-            raise InvalidInput("the store cannot be closed within a call or transaction of the same thread")
+    @property
+    def is_nested(self) -> bool:
+        """Whether this thread has a lease already."""
+        return bool(getattr(self._depth, "value", 0))
+
+    def check_outside(self, what: str = "the store cannot be closed") -> None:
+        """Refuse to do from within a call what would wait for its end; ``what`` begins the message."""
+        if self.is_nested:
+            raise InvalidInput(f"{what} within a call or transaction of the same thread")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only call in progress for a block, with the lock held all the time.
+
+        Waits for the calls in progress, and for a hand-over that was begun before; calls of other threads that begin
+        meanwhile wait for the end of the block.
+
+        Raises:
+            InvalidInput: this thread is within a call, which would be waited for.
+        """
+        self.check_outside("this has to be the only call, and cannot be made")
+        self._check_process()
+        with self._condition:
+            while self._is_alone_wanted:
+                self._condition.wait()
+            self._is_alone_wanted = True
+            try:
+                while self._active or self._is_giving:
+                    self._condition.wait(_POLL_S)
+                self.check()
+                if not self._is_held:
+                    self._acquire()
+            except BaseException:
+                self._end_alone()
+                raise
+            self._is_alone = True
+            self._active = 1
+        self._depth.value = 1
+        try:
+            yield
+        finally:
+            self._depth.value = 0
+            with self._condition:
+                self._active = 0
+                self._end_alone()
 
     def close(self) -> None:
         """Wait for calls in progress, then give the lock up for good."""
@@ -86,20 +130,32 @@ class Lease:
         """In a forked child: close the copies of the lock's files, or they would keep the lock when the parent dies."""
         self._lock.close()
 
-    def _start(self) -> None:
+    def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise InvalidInput(USED_AFTER_FORK)
+
+    def _end_alone(self) -> None:
+        self._is_alone_wanted = self._is_alone = False
+        self._condition.notify_all()
+
+    def _start(self) -> None:
+        self._check_process()
         with self._condition:
-            self._wait_while_giving()
+            self._wait_for_others()
             self.check()
             if not self._is_held:
                 self._acquire()
             self._active += 1
 
-    def _wait_while_giving(self) -> None:
-        """Let a hand-over go first, but not for ever: the call that it waits for may itself wait for this one."""
+    def _wait_for_others(self) -> None:
+        """Let a hand-over, and who wants to be alone, go first.
+
+        Not for ever, as long as they wait themselves: the call that they wait for may wait for this one.
+        """
         deadline = time.monotonic() + _GRACE_S
-        while self._is_giving and (self._active == 0 or time.monotonic() < deadline):
+        while (self._is_giving or self._is_alone_wanted) and (
+            self._is_alone or self._active == 0 or time.monotonic() < deadline
+        ):
             self._condition.wait(_POLL_S)
 
     def _acquire(self) -> None:

@@ -69,6 +69,8 @@ class Session:
     """Below this seq only snapshots can be read."""
     has_retired = False
     """Whether there are ids of which nothing is left but how far their contents were numbered."""
+    erased_seq = 0
+    """The last operation that erased something, when the catalog was opened."""
     composer: int | None = None
     """The thread that composes a transaction, if one does; it holds ``writer``."""
 
@@ -97,6 +99,8 @@ class Session:
         """Held while a model is added to the registry."""
         self.collecting = threading.Lock()
         """Held while gc runs."""
+        self.erasing = threading.Lock()
+        """Held by the one thread that erases."""
         self.feed = Feed()
         self.attached: dict[str, Attached] = {}
         self.writer = threading.RLock()
@@ -453,13 +457,16 @@ class Session:
         self._meta = _present(catalog.meta())
         self._check_tenant(self._meta)
         head = catalog.head()
-        if self._view is None:
-            view = catalog.load_view()
-        elif head.seq < self.head.seq or (head.seq == self.head.seq and head.hash != self.head.hash):
+        self.erased_seq = catalog.erased_seq()
+        if self._view is not None and (
+            head.seq < self.head.seq or (head.seq == self.head.seq and head.hash != self.head.hash)
+        ):
             raise UnsupportedFormat(
                 f"the catalog {self.catalog_path} is at seq {head.seq} and not what this process last saw at seq"
                 f" {self.head.seq}: another file was put in its place"
             )
+        if self._view is None or self._view.seq < self.erased_seq:  # erased rows leave nothing to advance by
+            view = catalog.load_view()
         elif self._view.seq == head.seq:
             view = self._view
         elif self._view.seq < catalog.gc_floor():  # what ended since then may not be in the history any more
