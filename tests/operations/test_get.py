@@ -93,6 +93,15 @@ def test_get_many_of_what_is_missing(store: kiromi.Store) -> None:
         store.get_many(["x"], missing="skip")
 
 
+def test_what_is_skipped_is_not_looked_for_in_the_tables(store: kiromi.Store) -> None:
+    m = store.append("x", ANA)
+    store.delete(m.id)
+    assert store.get_many([NOBODY, m.id], missing="skip") == []
+    assert not store.exists(m.id)
+    assert not store.exists(NOBODY)
+    assert not store._caller().session.catalog.is_folded, "a query would have folded the journal"
+
+
 def test_a_changed_or_removed_blob_is_never_given_out(store: kiromi.Store, root: Path) -> None:
     changed, removed = store.append("good", ANA), store.append("x", ANA)
     (root / "default" / changed.path).write_bytes(b"evil")

@@ -23,9 +23,19 @@ def check_disk(root: Path, model: Model) -> None:
     assert not staged_files(root)
 
 
-def check_present(store: kiromi.Store, model: Model) -> None:
-    """Compare what costs little: all live memories with their contents, and the links."""
+def check_seen(store: kiromi.Store, model: Model) -> None:
+    """Compare all live memories with their contents, as they are published: no SQL, so what is in the journal stays."""
     assert store.seq == model.seq
+    shown = sorted(model.now.shown.items())
+    found = store.get_many(sorted(model.ids), missing="skip")
+    assert [(m.id, facts_of(m), m.path, m.text) for m in found] == [
+        (i, facts_expected(held), f"data/{held.path(i)}", held.fields.text) for i, held in shown
+    ]
+
+
+def check_present(store: kiromi.Store, model: Model) -> None:
+    """Compare all live memories with their contents, and the links, as the tables have them."""
+    check_seen(store, model)
     _check_memories(store, model.now)
     _check_links(store, model.now)
 
@@ -167,7 +177,7 @@ def check_thoroughly(store: kiromi.Store, model: Model, root: Path) -> None:
         check_keys(store, model.now, turn)
         check_listings(store, model.now, turn)
         check_search(store, model.now, word)
-    moments = sorted({*model.snapshots.values(), *_some(model.moments, model.seq, 6), model.seq})
+    moments = sorted({*model.snapshots.values(), *_some(model.moments, model.seq, 4), model.seq})
     for turn, seq in enumerate(moments):
         check_moment(store.at(seq), model, seq, turn + model.seq)
     for a, b in zip(moments, moments[1:] + moments[:1], strict=True):

@@ -1,7 +1,7 @@
 """The part of the machine that goes back, forgets, and moves: restore, gc, erase, other schemes."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,10 +18,11 @@ _SCHEMES = st.sampled_from(range(len(SCHEMES)))
 
 
 class Keeping(Driver):
-    """Rules about what reaches into the past, or moves memories."""
+    """Rules about what reaches into the past, or moves memories; each only now and then, for all is compared then."""
 
     # -- restore ------------------------------------------------------------------------------------------------------
 
+    @precondition(lambda self: self.steps % 4 == 0)
     @precondition(lambda self: hasattr(kiromi.Store, "restore"))
     @rule(pick=picks, is_planned=st.booleans(), is_undone=st.booleans())
     def restore(self, pick: int, is_planned: bool, is_undone: bool) -> None:
@@ -49,7 +50,7 @@ class Keeping(Driver):
                 key: before.links[key] if before.links.get(key, (None,))[0] == weight else (weight, -1)
                 for key, (weight, _) in then.links.items()
             }
-            self.take_over(State(memories, links, then.scheme))
+            self.take_over(State(memories, links, then.scheme), is_scheme_first=False)
         return report
 
     def _restored(self, memory_id: str, then: Held) -> Held:
@@ -63,22 +64,29 @@ class Keeping(Driver):
 
     # -- gc -----------------------------------------------------------------------------------------------------------
 
+    @precondition(lambda self: self.steps % 4 == 1)
     @precondition(lambda self: hasattr(kiromi.Store, "gc"))
-    @rule(is_planned=st.booleans())
-    def gc(self, is_planned: bool) -> None:
+    @rule(pick=picks, keeps_some=st.booleans(), is_planned=st.booleans())
+    def gc(self, pick: int, keeps_some: bool, is_planned: bool) -> None:
         head, floor = self.model.seq, self.model.floor
+        retain = timedelta(0)
+        if keeps_some:  # from about a moment on
+            retain = datetime.now(UTC) - self.store.at(self.pick_moment(pick)).at
         if is_planned:
-            assert not self.call("gc", retain="0d").applied
+            assert not self.call("gc", retain=retain).applied
             assert self.store.seq == head
-        report = self.call("gc", retain=timedelta(0), dry_run=False)
+        report = self.call("gc", retain=retain, dry_run=False)
         assert report.applied
-        assert report.floor in (floor, head), "it rises if something goes"
+        assert floor <= report.floor <= head
+        if not keeps_some:
+            assert report.floor in (floor, head), "it rises if something goes"
         self.model.stay(self.store.seq)
         self.model.collect(report.floor)
         comparing.check_thoroughly(self.store, self.model, self.root)
 
     # -- erase --------------------------------------------------------------------------------------------------------
 
+    @precondition(lambda self: self.steps % 4 == 2)
     @precondition(lambda self: hasattr(kiromi.Store, "erase"))
     @precondition(lambda self: self.model.ids)
     @rule(pick=picks, both=st.booleans(), is_planned=st.booleans())
@@ -116,6 +124,7 @@ class Keeping(Driver):
         with self.model.step() as step:
             step.evolve(scheme)
 
+    @precondition(lambda self: self.steps % 4 == 3)
     @precondition(lambda self: hasattr(kiromi.Store, "migrate_scheme"))
     @precondition(lambda self: self.steps > 3)
     @rule(scheme=_SCHEMES, is_planned=st.booleans())
@@ -133,23 +142,30 @@ class Keeping(Driver):
             i: held if held.scheme == scheme else replace(held, scheme=scheme, begin=-1)
             for i, held in before.memories.items()
         }
-        self.take_over(State(memories, before.links, scheme))
+        self.take_over(State(memories, before.links, scheme), is_scheme_first=True)
 
     # -- what a job wrote ---------------------------------------------------------------------------------------------
 
     def call(self, name: str, *arguments: Any, **more: Any) -> Any:
         return getattr(self.store, name)(*arguments, **more)
 
-    def take_over(self, state: State) -> None:
-        """Be in a state that a job made in its own operations; take over their seqs, where -1 stands."""
-        model, store = self.model, self.store
+    def take_over(self, state: State, *, is_scheme_first: bool) -> None:
+        """Be in a state that a job made in its own operations; take over their seqs, where -1 stands.
+
+        Links change in the last of them; the scheme too, or in the first.
+        """
+        model, store, before = self.model, self.store, self.model.now
         base, head = model.seq, store.seq
         begun = {i: store.history(i)[0].begin_seq for i, held in state.memories.items() if held.begin < 0}
-        ended = {i: store.history(i)[0].end_seq or -1 for i in model.now.memories.keys() - state.memories.keys()}
-        said = {(link.src, link.dst, link.kind): link.seq for link in store.links()}
-        links = {key: (weight, said.get(key, -1) if seq < 0 else seq) for key, (weight, seq) in state.links.items()}
+        ended = {i: store.history(i)[0].end_seq or -1 for i in before.memories.keys() - state.memories.keys()}
         assert all(base < seq <= head for seq in (*begun.values(), *ended.values()))
         memories = {i: replace(held, begin=begun.get(i, held.begin)) for i, held in state.memories.items()}
+        links = {key: (weight, head if seq < 0 else seq) for key, (weight, seq) in state.links.items()}
+        for seq in range(base + 1, head):
+            former = {i: held for i, held in before.memories.items() if ended.get(i, head) > seq}
+            later = {i: held for i, held in memories.items() if held.begin <= seq}
+            scheme = state.scheme if is_scheme_first else before.scheme
+            model.states[seq] = State({**former, **later}, before.links, scheme)
         model.become(head, State(memories, links, state.scheme), ended)
         for snapshot in store.snapshots():
             if snapshot.id not in model.snapshots:

@@ -91,6 +91,8 @@ class Model:
         """Of all memories that ever were, but for those forgotten."""
         self.forgotten: set[str] = set()
         """Of those of which nothing is left: they may be used again."""
+        self.cut: set[str] = set()
+        """Deleted memories whose last version is gone while a snapshot shows an older one: they are not undeleted."""
         self._ends: dict[tuple[str, int], int] = {}
         """When versions ended, by id and beginning."""
         self._numbers: dict[str, int] = {}
@@ -115,6 +117,7 @@ class Model:
                 self._ends[memory_id, held.begin] = (ended or {}).get(memory_id, seq) if after is None else after.begin
         self.ids |= state.memories.keys()
         self.forgotten -= self.ids
+        self.cut -= state.memories.keys()
         self.states[seq] = state
         self.seq = seq
 
@@ -179,6 +182,11 @@ class Model:
         left = {i for state in self.states.values() for i in state.memories}
         self.forgotten |= self.ids - left
         self.ids = left
+        kept = {(i, held.begin) for state in self.states.values() for i, held in state.memories.items()}
+        newest: dict[str, int] = {}
+        for memory_id, begin in self._ends:
+            newest[memory_id] = max(begin, newest.get(memory_id, 0))
+        self.cut = {i for i in left - self.now.memories.keys() if (i, newest[i]) not in kept}
 
     def erase(self, ids: Iterable[str], seq: int, head: int) -> None:
         """Forget memories, and links that name them, as if they had never been; ``seq`` did it, up to ``head``."""
@@ -186,6 +194,7 @@ class Model:
         live = self.now.memories
         self.states = {moment: _without(state, gone) for moment, state in self.states.items()}
         self.ids -= gone
+        self.cut -= gone
         self.forgotten |= gone
         orphaned = {i for i, held in live.items() if held.superseded is not None and held.superseded[0] in gone}
         memories = {i: replace(held, begin=seq) if i in orphaned else held for i, held in self.now.memories.items()}

@@ -22,9 +22,11 @@ _BASE = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def test_any_history() -> None:
-    run_state_machine_as_test(StoreMachine, settings=settings(_BASE, max_examples=10, stateful_step_count=30))
+    """Some hundred steps, or with ``HYPOTHESIS_PROFILE=ci`` some thousand."""
+    examples, steps = (25, 80) if settings.get_current_profile_name() == "ci" else (10, 40)
+    run_state_machine_as_test(StoreMachine, settings=settings(_BASE, max_examples=examples, stateful_step_count=steps))
 
 
 @pytest.mark.torture
 def test_many_long_histories() -> None:
-    run_state_machine_as_test(StoreMachine, settings=settings(_BASE, max_examples=300, stateful_step_count=80))
+    run_state_machine_as_test(StoreMachine, settings=settings(_BASE, max_examples=300, stateful_step_count=100))

@@ -106,6 +106,10 @@ class Writing(Driver):
     @rule(pick=picks)
     def undelete(self, pick: int) -> None:
         memory_id = self.pick(pick)
+        if memory_id in self.model.cut:
+            with pytest.raises(kiromi.MemoryNotFound, match="gc"):
+                self.store.undelete(memory_id)
+            return
         key = (self.model.now.memories.get(memory_id) or self.model.last(memory_id)).fields.key
         if self.model.now.holder(key) not in (None, memory_id):
             with pytest.raises(kiromi.AlreadyExists):
