@@ -18,6 +18,8 @@ from kiromi.catalog.database import CONFIG, sync_path
 from kiromi.errors import StorageError
 
 _SUFFIX = "rewriting"
+_SPILLED = "tmp"
+"""What DuckDB moves out of memory; a killed process leaves it behind."""
 
 
 def rewrite(path: Path, statements: Iterable[tuple[str, tuple[Any, ...]]] = ()) -> None:
@@ -34,6 +36,7 @@ def rewrite(path: Path, statements: Iterable[tuple[str, tuple[Any, ...]]] = ()) 
     try:
         _remove_like(path, _SUFFIX)
         _checkpoint(path)
+        _remove_like(path, _SPILLED)
         _copy(path, partial, statements)
         sync_path(partial)
         os.replace(partial, path)
@@ -48,24 +51,18 @@ def former_copies(path: Path) -> list[Path]:
     return sorted(_like(path, "before-"))
 
 
-def remove_copies(path: Path) -> int:
-    """Remove the copies that upgrades left, and what DuckDB moved out of memory in a process that was killed.
-
-    Returns:
-        How many copies there were.
+def remove_copies(path: Path) -> None:
+    """Remove the copies that upgrades left.
 
     Raises:
         StorageError: one cannot be removed.
     """
-    found = former_copies(path)
     try:
-        for copy in found:
+        for copy in former_copies(path):
             copy.unlink(missing_ok=True)
-        shutil.rmtree(path.with_name(f"{path.name}.tmp"), ignore_errors=True)
         sync_path(path.parent)
     except OSError as error:
         raise StorageError(f"cannot remove the copies of the catalog {path}: {error}", path=str(path)) from error
-    return len(found)
 
 
 def _checkpoint(path: Path) -> None:

@@ -14,6 +14,7 @@ from kiromi.cli import (
     audit,
     demo,
     diff,
+    erase,
     look,
     memories,
     models,
@@ -72,7 +73,7 @@ def app() -> typer.Typer:
     )
     take_signature(_globals, [*global_parameters(with_environment=True), _VERSION])
     program.callback(invoke_without_command=True)(_globals)
-    for group in (setup, memories, search, reindex, look, diff, sql, transfer, verify, demo):
+    for group in (setup, memories, erase, search, reindex, look, diff, sql, transfer, verify, demo):
         program.add_typer(group.commands)
     program.add_typer(audit.commands, name="audit", rich_help_panel=verify.PANEL)
     program.add_typer(models.commands, name="models", rich_help_panel=search.PANEL)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from kiromi.catalog.changes import BlobKey
 from kiromi.catalog.rewriting import former_copies
 from kiromi.errors import InvalidInput, KiromiWarning, MigrationConflict, StorageError
 from kiromi.operations.caller import Caller
@@ -40,7 +41,10 @@ def erase(
     session = caller.session
     if dry_run:
         with session.lease:
-            return _plan(caller, choose(caller, ids, within, where))
+            chosen = choose(caller, ids, within, where)
+            with session.snapshot() as (_, cursor):
+                counts = traces_of(session, cursor, chosen.ids).counts
+            return _plan(session, chosen, counts)
     caller.check_writable()
     refuse_within_transaction(session)
     wanted = None if ids is None or isinstance(ids, (str, bytes)) else list(ids)
@@ -86,7 +90,7 @@ def _start(
             former = running(caller, KIND)
             if former is None:
                 chosen = choose(caller, ids, within, where)
-                plan = _plan(caller, chosen)
+                plan = _plan(caller.session, chosen, Counts())
                 return (plan, *_begin(caller, chosen)) if chosen.ids else (plan, None, True)
         _go_on(caller, former.id)
 
@@ -103,6 +107,7 @@ def _begin(caller: Caller, chosen: Chosen) -> tuple[str, bool]:
             job=hindered[0],
         )
     job_id = session.ids.make()
+    astray = strays(session, chosen.ids)
     with transaction(session, context) as operation:
         begin(operation, job_id, KIND, asdict(context), len(chosen.ids))
         operation.execute(
@@ -111,7 +116,7 @@ def _begin(caller: Caller, chosen: Chosen) -> tuple[str, bool]:
             len(chosen.ids),
             list(chosen.ids),
         )
-        _plan_batch(session, operation, job_id, chosen.ids[:BATCH], 0)
+        _plan_batch(session, operation, job_id, chosen.ids[:BATCH], 0, astray)
     is_done = len(chosen.ids) <= BATCH
     if is_done:
         _finish(caller, job_id)
@@ -121,32 +126,43 @@ def _begin(caller: Caller, chosen: Chosen) -> tuple[str, bool]:
 def _go_on(caller: Caller, job_id: str) -> None:
     """Erase the batches that are left of a job, and finish it; between them others have their turn."""
     session = caller.session
+    astray: Mapping[BlobKey, Sequence[str]] | None = None
     while True:
         with session.lease.alone():
             job = running(caller, KIND)
             if job is None or job.id != job_id:  # another process has finished it
                 return
-            with session.catalog.snapshot() as cursor:
-                left = cursor.execute(
-                    "SELECT id FROM migration_targets WHERE job = ? ORDER BY position LIMIT ?", [job_id, BATCH]
-                ).fetchall()
+            left = _left_of(session, job_id)
             if not left:
                 _finish(caller, job_id)
                 return
+            astray = strays(session, left) if astray is None else astray
             with transaction(session, _context_of(job)) as operation:
-                _plan_batch(session, operation, job_id, [memory_id for (memory_id,) in left], job.done)
+                _plan_batch(session, operation, job_id, left[:BATCH], job.done, astray)
 
 
-def _plan_batch(session: Session, operation: Operation, job_id: str, ids: Sequence[str], start: int) -> None:
+def _left_of(session: Session, job_id: str) -> list[str]:
+    """Return the memories that a job has not erased yet, in its order."""
+    with session.catalog.snapshot() as cursor:
+        left = cursor.execute("SELECT id FROM migration_targets WHERE job = ? ORDER BY position", [job_id]).fetchall()
+    return [memory_id for (memory_id,) in left]
+
+
+def _plan_batch(
+    session: Session,
+    operation: Operation,
+    job_id: str,
+    ids: Sequence[str],
+    start: int,
+    astray: Mapping[BlobKey, Sequence[str]],
+) -> None:
     """Plan to erase the job's targets from position ``start`` on: rows, what names them, and blobs."""
     with session.snapshot() as (_, cursor):
         traces = traces_of(session, cursor, ids)
         plan_forget_jobs(cursor, operation, ids)
     wanted = set(ids)
-    found = strays(session, wanted)
-    for key in session.pending.places:
-        if key[0] in wanted:
-            found.setdefault(key, [])
+    found = {key: list(places) for key, places in astray.items() if key[0] in wanted}
+    found.update({key: [] for key in session.pending.places if key[0] in wanted and key not in found})
     for memory_id, n, ext in traces.contents:
         found.setdefault((memory_id, n), []).extend(places_of(memory_id, n, ext))
     for memory_id in ids:
@@ -183,10 +199,7 @@ def _check_context(context: Context, ids: Sequence[str]) -> None:
 # -- reports -----------------------------------------------------------------------------------------------------------
 
 
-def _plan(caller: Caller, chosen: Chosen) -> EraseReport:
-    session = caller.session
-    with session.snapshot() as (_, cursor):
-        counts = traces_of(session, cursor, chosen.ids).counts
+def _plan(session: Session, chosen: Chosen, counts: Counts) -> EraseReport:
     return EraseReport(
         applied=False,
         ids=chosen.ids[:_SAMPLE],

@@ -66,7 +66,7 @@ def test_arguments(store: Store) -> None:
     one = store.append("one", ANA)
     for wrong in ({}, {"ids": [one.id], "where": {}}, {"ids": one.id}, {"ids": 3}, {"ids": ["x"]}):
         with pytest.raises(InvalidInput):
-            store.erase(**wrong)  # type: ignore[arg-type]
+            store.erase(**wrong)
     with pytest.raises(MemoryNotFound):
         store.erase([one.id, "01ARZ3NDEKTSV4RRFFQ69G5FAV"], dry_run=False)
     assert store.erase([], dry_run=False).memories == 0

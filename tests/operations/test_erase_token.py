@@ -42,7 +42,7 @@ def test_a_token_that_was_everywhere_is_nowhere(root: Path) -> None:
 
     with kiromi.open(root) as store:
         for mode in ("text", "vector"):
-            found = store.search(token, mode=mode, include_superseded=True, k=50)  # type: ignore[arg-type]
+            found = store.search(token, mode=mode, include_superseded=True, k=50)
             assert {hit.id for hit in found}.isdisjoint(erased)
         assert indexed(store, token) == set()
         then = store.at(SNAPSHOT)
