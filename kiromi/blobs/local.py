@@ -154,6 +154,7 @@ class LocalBlobs(Blobs):
             if not files and path != data:
                 with contextlib.suppress(OSError):  # others are in it
                     os.rmdir(path)
+                    self._note_unsynced(os.path.dirname(path[len(self._prefix) :]))
         self.forget_folders()
 
     def forget_folders(self) -> None:

@@ -80,17 +80,19 @@ def complete_within(caller: Caller, operation: Operation, number: int, model: Mo
 
 
 def add_missing(caller: Caller, operation: Operation, number: int, made: Sequence[ContentVectors]) -> int:
-    """Bring in those vectors whose contents have none yet, and return how many contents that were."""
+    """Bring in those vectors whose contents are there and have none yet; return how many contents that were."""
     if not made:
         return 0
     with caller.session.snapshot() as (_, cursor):
-        known = set(
+        # Not of what was erased since its text was read.
+        lacking = set(
             cursor.execute(
-                f"SELECT DISTINCT id, n FROM {table_name(number)} WHERE id IN (SELECT unnest(?))",
+                f"SELECT c.id, c.n FROM contents c ANTI JOIN {table_name(number)} v ON v.id = c.id AND v.n = c.n"
+                " WHERE c.id IN (SELECT unnest(?))",
                 [[item.id for item in made]],
             ).fetchall()
         )
-    fresh = [item for item in made if (item.id, item.n) not in known]
+    fresh = [item for item in made if (item.id, item.n) in lacking]
     for item in fresh:
         operation.add_vectors(item)
     return len(fresh)

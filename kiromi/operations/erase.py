@@ -47,6 +47,7 @@ def erase(
             return _plan(session, chosen, counts)
     caller.check_writable()
     refuse_within_transaction(session)
+    session.lease.check_outside("erase cannot be called")
     wanted = None if ids is None or isinstance(ids, (str, bytes)) else list(ids)
     with session.erasing:
         plan, job_id, is_done = _start(caller, ids if wanted is None else wanted, within, where)

@@ -62,11 +62,10 @@ def finish(session: Session, job_id: str) -> None:
         _check_blobs_gone(session)
         if isinstance(session.blobs, LocalBlobs):
             session.blobs.remove_empty_folders()
-            if not session.durable:
-                os.sync()
-        session.fold()
         _drop_indices(session)
         remove_copies(session.catalog_path)
+        _sync(session)
+        session.fold()
         session.catalog.close()
         try:
             rewrite(session.catalog_path, [(_DONE, (now_micros(), job_id))])
@@ -102,6 +101,15 @@ def _drop_indices(session: Session) -> None:
                 raise StorageError(f"cannot remove the indices in {folder}: {error}", path=str(folder)) from error
         time.sleep(_PAUSE_S)  # a thread of tantivy may just be putting another file there
     _sync_parent(folder)
+
+
+def _sync(session: Session) -> None:
+    """Make durable that files are gone, also where that of blobs is left out: they must not come back."""
+    with session.failing():
+        session.blobs.sync()
+    if isinstance(session.blobs, LocalBlobs) and not session.durable:
+        os.sync()
+    session.pending.mark_durable()
 
 
 def _sync_parent(folder: Path) -> None:

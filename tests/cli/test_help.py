@@ -32,6 +32,7 @@ def test_the_commands_are_those_of_this_version() -> None:
         "audit verify",
         "demo",
         "diff",
+        "erase",
         "export",
         "get",
         "history",

@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -11,6 +12,8 @@ import pytest
 import kiromi
 from kiromi import InvalidInput, KiromiWarning, MemoryNotFound, MigrationConflict, StorageError, Store
 from kiromi.blobs.local import LocalBlobs
+from kiromi.embed.base import Matrix, Role
+from kiromi.embed.hashing import HashingEmbedder
 from kiromi.ids import ERASED_ID
 from kiromi.operations import erase as erase_module
 from kiromi.operations import erase_files
@@ -331,6 +334,32 @@ def test_readers_and_a_writer_never_fail_meanwhile(store: Store, monkeypatch: py
     assert errors == []
     assert set(store.list_ids()) == {*stays, *written}
     assert store.verify(read_data=True).is_clean
+
+
+def test_vectors_that_are_being_made_are_left_out(store: Store, root: Path) -> None:
+    one, other = store.append("to be erased", ANA), store.append("to stay", ANA)
+
+    class Erasing(HashingEmbedder):
+        def embed(self, texts: Sequence[str], role: Role) -> Matrix:
+            made = super().embed(texts, role)
+            if len(texts) == 2:
+                store.erase([one.id], dry_run=False)
+            return made
+
+    assert store.reembed(Erasing()).embedded == 1
+    assert [hit.id for hit in store.search("to stay", mode="vector")] == [other.id]
+    store.close()
+    assert places_of(root, one.id) == set()
+
+
+def test_it_is_refused_within_another_call(store: Store) -> None:
+    one = store.append("one", ANA)
+
+    def on_progress(done: int, total: int) -> None:
+        store.erase([one.id], dry_run=False)
+
+    with pytest.raises(InvalidInput, match="erase cannot be called within a call"):
+        store.verify(on_progress=on_progress)
 
 
 def test_another_process_shows_it_no_more(store: Store, root: Path) -> None:
