@@ -138,7 +138,7 @@ def test_a_killed_restore_is_completed_by_the_next(tmp_path: Path) -> None:
 
 @pytest.mark.torture
 def test_thirty_kills_of_a_restore(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seen = kill_many(tmp_path, 3_000, 100, 30)
+    seen = kill_many(tmp_path, 1_000, 40, 30)
     with capsys.disabled():
         print(f"\n{dict(seen)}")
     assert seen["within"] >= 15, seen
