@@ -513,12 +513,14 @@ def test_readers_and_writers_go_on_beside_gc(quick: kiromi.Store, monkeypatch: p
 def test_another_process_that_comes_back_with_a_view_from_before_the_floor(root: Path) -> None:
     code = """
         store = kiromi.open(root)
-        store.get_many(store.list_ids())
+        known = store.list_ids()
+        store.get_many(known)
         store.search("zebra")
         say("ready")
         while hear():
             ids = store.list_ids()
             found = sorted(memory.text for memory in store.get_many(ids))
+            assert [store.exists(memory_id) for memory_id in known] == [memory_id in ids for memory_id in known]
             say(" ".join([*found, str(store.count()), str(len(store.search("zebra", k=50)))]))
     """
     with kiromi.open(root, scheme="topic={topic}") as store:
