@@ -70,7 +70,10 @@ if TYPE_CHECKING:
         VerifyReport,
         Version,
     )
+    from kiromi.operations.archive_check import verify_archive
+    from kiromi.operations.archive_import import import_archive
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.reports.archives import ArchiveCheck, ArchiveReport, RecoveredMemory, RecoverReport
     from kiromi.search.ranking import Profile
     from kiromi.store import Store, Transaction, open
     from kiromi.view import StoreView
@@ -80,6 +83,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AlreadyExists",
     "AppendReport",
+    "ArchiveCheck",
+    "ArchiveReport",
     "AuditEntry",
     "AuditReport",
     "BatchReport",
@@ -123,6 +128,8 @@ __all__ = [
     "Problem",
     "Profile",
     "PruneReport",
+    "RecoverReport",
+    "RecoveredMemory",
     "ReembedReport",
     "ReindexReport",
     "SchemeMismatch",
@@ -141,9 +148,11 @@ __all__ = [
     "Version",
     "VersionConflict",
     "drop_tenant",
+    "import_archive",
     "open",
     "rename_tenant",
     "tenants",
+    "verify_archive",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
@@ -157,6 +166,9 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
         "kiromi.store",
         "kiromi.view",
         "kiromi.operations.tenants",
+        "kiromi.reports.archives",
+        "kiromi.operations.archive_import",
+        "kiromi.operations.archive_check",
     )
 
     def __getattr__(name: str) -> Any:
