@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     )
     from kiromi.operations.archive_check import verify_archive
     from kiromi.operations.archive_import import import_archive
+    from kiromi.operations.recovering import recover
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
     from kiromi.reports.archives import ArchiveCheck, ArchiveReport, RecoveredMemory, RecoverReport
     from kiromi.search.ranking import Profile
@@ -150,6 +151,7 @@ __all__ = [
     "drop_tenant",
     "import_archive",
     "open",
+    "recover",
     "rename_tenant",
     "tenants",
     "verify_archive",
@@ -169,6 +171,7 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
         "kiromi.reports.archives",
         "kiromi.operations.archive_import",
         "kiromi.operations.archive_check",
+        "kiromi.operations.recovering",
     )
 
     def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ OR h.id IN (
 """
 """Closed versions without content, and all of a deleted memory whose last version is one: nothing could bring it back."""
 _MISSING = "SELECT count(*), min(m.id) FROM came_memories m ANTI JOIN arrived USING (id, n)"
+_KEYS = pa.schema([("id", pa.string()), ("n", pa.int32())])
 Progress = Callable[[int, int], None]
 DEFAULT_WAIT_S = 10.0
 
@@ -150,8 +152,8 @@ def _import(
         meta = Meta(
             last.store_id, IdSource().make(), tenant, _fold_case(blobs, last, catalog), last.store_created_at
         )
-        _Contents(catalog, blobs, last.counts["memories"], on_progress).store(chain)
         with catalog.transaction() as cursor:
+            _Contents(cursor, blobs, last.counts["memories"], on_progress).store(chain)
             left_out = _take(cursor, last)
             write_meta(cursor, meta, head_of(last), gc_floor=last.seq)
         unpack_vectors(catalog, chain)
@@ -190,11 +192,8 @@ def _take(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> Mapping[str,
         raise IntegrityError(
             f"the archive lacks the contents of {missing:,} memories, such as {example}", id=example
         )
-    cursor.execute("CREATE TEMP TABLE came_all AS SELECT * FROM came_history")
     ((versions,),) = cursor.execute(_WITHOUT_CONTENT).fetchall()
     take(cursor)
-    cursor.execute("DROP TABLE came_history")
-    cursor.execute("ALTER TABLE came_all RENAME TO came_history")
     retire(cursor, manifest.store_id)
     ((snapshots,),) = cursor.execute("DELETE FROM snapshots WHERE seq < ?", [manifest.seq]).fetchall()
     return {"former_versions": versions, "snapshots": snapshots}
@@ -218,25 +217,23 @@ def _prove(catalog: Catalog, manifest: Manifest) -> None:
 class _Contents:
     """Stores contents where their rows say, in batches."""
 
-    catalog: Catalog
+    cursor: duckdb.DuckDBPyConnection
     blobs: Blobs
     total: int
     on_progress: Progress | None
     done: int = 0
-    seen: set[tuple[str, int]] = field(default_factory=set)
+    arrived: list[pa.Table] = field(default_factory=lambda: [_KEYS.empty_table()])
 
     def store(self, chain: Sequence[Archive]) -> None:
         """Store all contents of a chain that a row needs, durably; ``arrived`` then has their ids and numbers."""
-        with self.catalog.transaction() as cursor:
-            cursor.execute("CREATE TEMP TABLE arrived (id VARCHAR, n INTEGER)")
         for archive in chain:
             for batch in archive.batches("contents"):
                 self._store_batch(batch)
         self.blobs.sync()
+        keys = pa.concat_tables(self.arrived)
+        run_with(self.cursor, keys, "CREATE TEMP TABLE arrived AS SELECT * FROM incoming")
 
     def _store_batch(self, batch: pa.RecordBatch) -> None:
-        from hashlib import sha256
-
         keys = pa.table(
             {
                 "id": batch.column("id"),
@@ -244,9 +241,8 @@ class _Contents:
                 "position": pa.array(range(batch.num_rows), pa.int64()),
             }
         )
-        with self.catalog.transaction() as cursor:
-            goals = run_with(cursor, keys, _GOALS)
-            run_with(cursor, keys, "INSERT INTO arrived SELECT id, n FROM incoming")
+        goals = run_with(self.cursor, keys, _GOALS)
+        self.arrived.append(keys.select(["id", "n"]))
         blobs: list[NewBlob] = []
         settlements: list[Settlement] = []
         columns = [batch.column(name).to_pylist() for name in ("id", "n", "ext", "sha256", "data")]

@@ -23,13 +23,19 @@ from kiromi.portable.archive.tables import HISTORY, MEMORIES, model_of, vector_k
 _BATCHES = 16
 """So many batches of rows go into a table at once."""
 _RETIRED = """
-INSERT INTO retired
-SELECT digest, max(last_n) FROM (
+CREATE TEMP TABLE numbered AS
+SELECT digest, max(last_n) AS last_n FROM (
     SELECT digest, last_n FROM retired
     UNION ALL
-    SELECT unhex(sha256(? || id)), max(last_n) FROM came_history GROUP BY id
-    HAVING id NOT IN (SELECT id FROM memories) AND id NOT IN (SELECT id FROM history)
+    SELECT unhex(sha256(? || id)), last_n FROM came_numbers
+    WHERE id NOT IN (SELECT id FROM memories) AND id NOT IN (SELECT id FROM history)
 ) GROUP BY digest
+"""
+_NUMBERS = """
+CREATE TEMP TABLE came_numbers AS
+SELECT id, max(last_n) AS last_n FROM (
+    SELECT id, last_n FROM came_memories UNION ALL SELECT id, last_n FROM came_history
+) GROUP BY id
 """
 
 
@@ -41,6 +47,7 @@ def unpack(catalog: Catalog, chain: Sequence[Archive]) -> None:
         collect(cursor, "came_history", HISTORY)
         for archive in chain:
             _unpack_one(cursor, archive)
+        cursor.execute(_NUMBERS)
         write_schemes(cursor, last.schemes, last.scheme_events, last.store_created_at)
         for model in last.models:
             values = (model.number, model.name, model.dimension, model.metric, model.max_tokens, model.spec)
@@ -55,6 +62,14 @@ def unpack(catalog: Catalog, chain: Sequence[Archive]) -> None:
     for model in last.models:
         with catalog.transaction() as cursor:
             create_table(cursor, model.number, model.dimension)
+
+
+def unpack_nothing(catalog: Catalog) -> None:
+    """Leave what :func:`unpack` leaves, of no archive."""
+    with catalog.transaction() as cursor:
+        collect(cursor, "came_memories", MEMORIES)
+        collect(cursor, "came_history", HISTORY)
+        cursor.execute(_NUMBERS)
 
 
 def unpack_vectors(catalog: Catalog, chain: Sequence[Archive]) -> None:
@@ -82,7 +97,7 @@ def take(cursor: duckdb.DuckDBPyConnection) -> None:
 
 def retire(cursor: duckdb.DuckDBPyConnection, store_id: str) -> None:
     """Remember the highest ``n`` of the ids of which nothing was taken, so that their contents keep their numbers."""
-    cursor.execute("CREATE TEMP TABLE numbered AS " + _RETIRED.partition("INSERT INTO retired")[2], [store_id])
+    cursor.execute(_RETIRED, [store_id])
     cursor.execute("DELETE FROM retired")
     cursor.execute("INSERT INTO retired SELECT * FROM numbered")
     cursor.execute("DROP TABLE numbered")

@@ -19,6 +19,10 @@ GROUP_BYTES = 16 * 2**20
 """About how much a row group holds, unless one row alone is larger: neither side needs memory for more than a few."""
 READ_ROWS = 4096
 _CHUNK = 2**20
+_REPEATED = frozenset(
+    ("partition", "namespace", "kind", "language", "media_type", "ext", "run_id", "actor", "reason", "op", "scheme")
+)
+"""Columns whose values come again and again; a dictionary of the others would cost time and save nothing."""
 
 
 class PartWriter:
@@ -51,7 +55,10 @@ class PartWriter:
         if self._writer is None or self._stream is None:
             name = self._name()
             self._stream = _Hashing(self._open.enter_context(self._place.created(name)))
-            self._writer = pq.ParquetWriter(self._stream, self._schema, compression="zstd")
+            repeated = [name for name in self._schema.names if name in _REPEATED]
+            self._writer = pq.ParquetWriter(
+                self._stream, self._schema, compression="zstd", compression_level=1, use_dictionary=repeated or False
+            )
         table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._rows += table.num_rows
