@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kiromi.embed.given import CallerVectors
     from kiromi.errors import (
         AlreadyExists,
+        ArchiveWarning,
         BlobMissing,
         ChecksumMismatch,
         Conflict,
@@ -86,6 +87,7 @@ __all__ = [
     "AppendReport",
     "ArchiveCheck",
     "ArchiveReport",
+    "ArchiveWarning",
     "AuditEntry",
     "AuditReport",
     "BatchReport",

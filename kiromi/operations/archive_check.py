@@ -13,9 +13,9 @@ from kiromi.catalog.rows import AUDIT_SCHEMA, AuditRow, integer_times
 from kiromi.errors import IntegrityError
 from kiromi.model import Problem
 from kiromi.portable.archive.chain import Archive
-from kiromi.portable.archive.digest import LINK_FIELDS, MEMORY_FIELDS, StateDigest
 from kiromi.portable.archive.parts import check_part
 from kiromi.portable.archive.place import Place
+from kiromi.portable.archive.proof import archive_digest
 from kiromi.portable.archive.tables import PART_NAME
 from kiromi.reports.archives import ArchiveCheck
 
@@ -99,20 +99,10 @@ def _content_problems(archive: Archive) -> Iterator[Problem]:
 def _state_problems(archive: Archive) -> Iterator[Problem]:
     manifest = archive.manifest
     if manifest.since is None and manifest.digest is not None:
-        found = state_digest(archive)
+        found = archive_digest(archive)
         if found != manifest.digest:
             message = f"the state has the digest {found}, the manifest says {manifest.digest}"
             yield Problem("digest_mismatch", "manifest.json", message)
-
-
-def state_digest(archive: Archive) -> str:
-    """Return the digest of the state that a full archive holds."""
-    digest = StateDigest(archive.manifest.schemes)
-    for batch in archive.batches("memories", MEMORY_FIELDS):
-        digest.add_memories(batch)
-    for batch in archive.batches("links", [*LINK_FIELDS, "end_seq"]):
-        digest.add_links(batch.filter(pa.compute.is_null(batch.column("end_seq"))))
-    return digest.hexdigest()
 
 
 def _entries(archive: Archive) -> Iterator[AuditRow]:

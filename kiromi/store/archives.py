@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from kiromi.model import Snapshot
+from kiromi.operations import archive_keeping as _keeping
 from kiromi.operations import state_digest as _state_digest
 from kiromi.reports.archives import ArchiveReport
 from kiromi.store.handle import Handle
@@ -13,6 +14,16 @@ from kiromi.store.handle import Handle
 
 class Archives(Handle):
     """Takes moments of the store elsewhere; a part of :class:`kiromi.Store`."""
+
+    def close(self) -> None:
+        """Wait for calls in progress and let go of the store; nothing is lost without it. Closing twice is fine.
+
+        If an archive is kept beside the store, it is brought up to date first.
+        """
+        if not self._is_closed and self._parent is None and self._base.keeper is not None:
+            self._base.session.lease.check_outside()
+            _keeping.keep(self._base)
+        super().close()
 
     def digest(self) -> str:
         """Return the digest of the live state: SHA-256, in hex, of contents, fields and links.

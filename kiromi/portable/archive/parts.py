@@ -28,7 +28,11 @@ _REPEATED = frozenset(
 class PartWriter:
     """Writes the parts of one kind; use as a context manager."""
 
-    def __init__(self, place: Place, kind: str, schema: pa.Schema, part_bytes: int = PART_BYTES) -> None:
+    def __init__(
+        self, place: Place, kind: str, schema: pa.Schema, part_bytes: int = PART_BYTES, first: int = 0
+    ) -> None:
+        """``first`` is the number of the first part."""
+        self._first = first
         self.parts: list[Part] = []
         self._place = place
         self._kind = kind
@@ -66,7 +70,7 @@ class PartWriter:
             self._end()
 
     def _name(self) -> str:
-        return f"{self._kind}-{len(self.parts):05}.parquet"
+        return f"{self._kind}-{self._first + len(self.parts):05}.parquet"
 
     def _end(self) -> None:
         if self._writer is None or self._stream is None:
