@@ -11,16 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from kiromi.cli import (
+    archives,
     audit,
     demo,
     diff,
     look,
     memories,
     models,
+    recover,
     reindex,
     search,
     setup,
-    snapshot,
     sql,
     tenants,
     transfer,
@@ -72,11 +73,11 @@ def app() -> typer.Typer:
     )
     take_signature(_globals, [*global_parameters(with_environment=True), _VERSION])
     program.callback(invoke_without_command=True)(_globals)
-    for group in (setup, memories, search, reindex, look, diff, sql, transfer, verify, demo):
+    for group in (setup, memories, search, reindex, look, diff, sql, transfer, verify, recover, demo):
         program.add_typer(group.commands)
     program.add_typer(audit.commands, name="audit", rich_help_panel=verify.PANEL)
     program.add_typer(models.commands, name="models", rich_help_panel=search.PANEL)
-    program.add_typer(snapshot.commands, name="snapshot", rich_help_panel=look.PANEL)
+    program.add_typer(archives.commands, name="snapshot", rich_help_panel=look.PANEL)
     program.add_typer(tenants.commands, name="tenant", rich_help_panel=setup.PANEL)
     return program
 

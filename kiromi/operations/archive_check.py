@@ -20,9 +20,7 @@ from kiromi.portable.archive.tables import PART_NAME
 from kiromi.reports.archives import ArchiveCheck
 
 
-def verify_archive(
-    url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
-) -> ArchiveCheck:
+def verify_archive(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> ArchiveCheck:
     """Check an archive, for which no store is needed: every part, every content, the audit chain, the state's digest.
 
     Reads all of it once, and a second time what it understands. An increment is checked by itself: whether it fits to

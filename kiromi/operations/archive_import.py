@@ -138,9 +138,7 @@ def show(path: Path, temporary: Path) -> None:
     _sync(path.parent)
 
 
-def _import(
-    chain: Sequence[Archive], location: Root, tenant: str, on_progress: Progress | None
-) -> Mapping[str, int]:
+def _import(chain: Sequence[Archive], location: Root, tenant: str, on_progress: Progress | None) -> Mapping[str, int]:
     path = location.catalog_path(tenant)
     temporary = importing_path(path)
     blobs = location.blobs(tenant)
@@ -149,9 +147,7 @@ def _import(
     with built(temporary) as catalog:
         _sync(temporary.parent)  # the mark is there before the first blob
         unpack(catalog, chain)
-        meta = Meta(
-            last.store_id, IdSource().make(), tenant, _fold_case(blobs, last, catalog), last.store_created_at
-        )
+        meta = Meta(last.store_id, IdSource().make(), tenant, _fold_case(blobs, last, catalog), last.store_created_at)
         with catalog.transaction() as cursor:
             _Contents(cursor, blobs, last.counts["memories"], on_progress).store(chain)
             left_out = _take(cursor, last)
@@ -189,9 +185,7 @@ def _take(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> Mapping[str,
     """Take what has its contents; return how much of the rest was left out."""
     missing, example = cursor.execute(_MISSING).fetchall()[0]
     if missing:
-        raise IntegrityError(
-            f"the archive lacks the contents of {missing:,} memories, such as {example}", id=example
-        )
+        raise IntegrityError(f"the archive lacks the contents of {missing:,} memories, such as {example}", id=example)
     ((versions,),) = cursor.execute(_WITHOUT_CONTENT).fetchall()
     take(cursor)
     retire(cursor, manifest.store_id)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import duckdb
@@ -307,6 +308,7 @@ def _since(caller: Caller, base: Moment, *, with_digest: bool) -> Since:
 
 
 def _version() -> str:
-    from kiromi import __version__
-
-    return __version__
+    try:
+        return version("kiromi")
+    except PackageNotFoundError:  # a tree that is not installed
+        return "unknown"

@@ -26,7 +26,7 @@ from kiromi.blobs.local import LocalBlobs
 from kiromi.catalog.audit import genesis, seal
 from kiromi.catalog.building import built, insert, run_with, write_meta, write_schemes
 from kiromi.catalog.changes import Head
-from kiromi.catalog.database import Catalog, Meta
+from kiromi.catalog.database import Meta
 from kiromi.catalog.rows import AUDIT_SCHEMA, PENDING_SCHEMA, ROW_SCHEMA, Row, to_table
 from kiromi.errors import AlreadyExists, IntegrityError, InvalidInput, NotFound
 from kiromi.ids import IdSource
@@ -34,7 +34,15 @@ from kiromi.operations.archive_import import DEFAULT_WAIT_S, held_place, show
 from kiromi.operations.opening import check_actor
 from kiromi.operations.recovering_cases import Clock, Outcome, Schemes, count_former, decide
 from kiromi.operations.recovering_find import Findings, changed_at, epoch_of, look, read_facts
-from kiromi.operations.unpacking import check_audit_follows, head_of, retire, take, unpack, unpack_nothing, unpack_vectors
+from kiromi.operations.unpacking import (
+    check_audit_follows,
+    head_of,
+    retire,
+    take,
+    unpack,
+    unpack_nothing,
+    unpack_vectors,
+)
 from kiromi.partition import Scheme, check_name
 from kiromi.portable.archive.chain import Archive, open_chain
 from kiromi.reports.archives import RecoverReport
@@ -151,9 +159,7 @@ class _Recovery:
                 unpack_vectors(catalog, self.chain)
         return report
 
-    def _fill(
-        self, cursor: duckdb.DuckDBPyConnection, found: Findings, store_id: str, epoch: int
-    ) -> RecoverReport:
+    def _fill(self, cursor: duckdb.DuckDBPyConnection, found: Findings, store_id: str, epoch: int) -> RecoverReport:
         last = self.chain[-1].manifest if self.chain else None
         if last is not None:
             check_audit_follows(cursor, last)
@@ -207,12 +213,10 @@ class _Recovery:
         paths = [(path, outcome.fresh[n].size) for path, (outcome, n) in by_path.items()]
         for path, data in read_facts(self.blobs, paths, _READ_BYTES):
             outcome, n = by_path[path]
-            facts = {"size": len(data), "sha256": hashlib.sha256(data).digest()}
+            facts: dict[str, Any] = {"size": len(data), "sha256": hashlib.sha256(data).digest()}
             if outcome.live is not None and outcome.live.n == n:
                 outcome.live = outcome.live._replace(**facts)
-            outcome.closed = [
-                (row._replace(**facts) if row.n == n else row, end) for row, end in outcome.closed
-            ]
+            outcome.closed = [(row._replace(**facts) if row.n == n else row, end) for row, end in outcome.closed]
 
     def _report(
         self,
@@ -285,12 +289,10 @@ def _replace(cursor: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome]) -> 
     ]
     if pending:
         run_with(cursor, to_table(pending, PENDING_SCHEMA), "INSERT INTO pending BY NAME SELECT * FROM incoming")
-    return lost + sum(outcome.former_lost for outcome in outcomes)
+    return int(lost) + sum(outcome.former_lost for outcome in outcomes)
 
 
-def _seal(
-    cursor: duckdb.DuckDBPyConnection, head: Head, clock: Clock, actor: str, report: RecoverReport
-) -> Head:
+def _seal(cursor: duckdb.DuckDBPyConnection, head: Head, clock: Clock, actor: str, report: RecoverReport) -> Head:
     """Append the recovery to the audit log, one entry for each operation that rows name; return the new head."""
     at = max(now_micros(), head.at)
     names = ("archive_seq", "whole", "changed", "back", "new", "deleted", "kept", "lost", "former_lost")

@@ -20,7 +20,9 @@ from kiromi.catalog.building import run_with
 from kiromi.catalog.rows import ROW_SCHEMA, Row, to_rows
 from kiromi.times import now_micros, to_micros
 
-_NAME = re.compile(r"(data|attic|staging)/(?:(.*)/)?([0-7][0-9A-HJKMNP-TV-Z]{25})\.([1-9][0-9]{0,8})\.(md|txt|json|bin)")
+_NAME = re.compile(
+    r"(data|attic|staging)/(?:(.*)/)?([0-7][0-9A-HJKMNP-TV-Z]{25})\.([1-9][0-9]{0,8})\.(md|txt|json|bin)"
+)
 _SCHEMA = pa.schema(
     [
         ("path", pa.string()),
@@ -192,5 +194,3 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-

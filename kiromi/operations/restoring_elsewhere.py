@@ -26,9 +26,7 @@ def restore_to(
     """Make a new store of a moment; see ``Store.restore_to``."""
     with tempfile.TemporaryDirectory(prefix="kiromi-restore-") as folder:
         archive = Path(folder) / "archive"
-        export_archive(
-            caller, ref, archive, since=None, contents=True, storage_options=None, on_progress=on_progress
-        )
+        export_archive(caller, ref, archive, since=None, contents=True, storage_options=None, on_progress=on_progress)
         return import_archive(
             archive,
             root,

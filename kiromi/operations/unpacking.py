@@ -77,7 +77,7 @@ def unpack_vectors(catalog: Catalog, chain: Sequence[Archive]) -> None:
     numbers = {model.number for model in chain[-1].manifest.models}
     for archive in chain:
         kinds = dict.fromkeys(part.kind for part in archive.manifest.parts)
-        for number in sorted(numbers & {model_of(kind) for kind in kinds}):  # type: ignore[type-var]
+        for number in sorted(numbers & {model_of(kind) for kind in kinds}):
             for table in grouped(archive.batches(vector_kind(number))):
                 with catalog.transaction() as cursor:
                     _insert_vectors(cursor, number, table)

@@ -91,7 +91,7 @@ class Archives(Handle):
     ) -> ArchiveReport:
         """Make a new store of a moment elsewhere, and leave this one as it is.
 
-        It is an archive in a temporary folder, which is imported; see :func:`kiromi.import_archive` for what comes over.
+        It is an archive in a temporary folder, which is imported: :func:`kiromi.import_archive` says what comes over.
 
         Args:
             ref: the moment, as for :meth:`at`.

@@ -125,5 +125,3 @@ def _check_follows(before: Archive | None, archive: Archive) -> None:
             " the store, or what it builds on was erased since",
             url=url,
         )
-
-

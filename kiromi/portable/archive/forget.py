@@ -30,7 +30,7 @@ def forget(
 ) -> ForgetReport:
     """Take memories out of the archive at a URL, or out of all archives that are kept there beside a store.
 
-    Of a chain every archive has to be rewritten, the full one first: an increment alone does not know what it builds on.
+    Of a chain every archive has to be rewritten, the full one first: an increment does not know what it builds on.
     Doing it again is no error, and finishes what was interrupted.
 
     Args:

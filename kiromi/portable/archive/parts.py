@@ -1,4 +1,4 @@
-"""The Parquet parts of an archive: written as a stream in files of bounded size, hashed on the way; read and checked."""
+"""The Parquet parts of an archive: written as a stream in files of bounded size and hashed; read and checked."""
 
 import contextlib
 import hashlib

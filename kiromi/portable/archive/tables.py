@@ -120,8 +120,10 @@ SCHEMAS = {
 }
 """By the kind of part; ``vectors-<model>`` is another one, see :func:`vector_schema`."""
 _VECTORS = re.compile(r"vectors-([0-9]+)")
-PART_NAME = re.compile(r"(memories|removed|history|contents|links|supersessions|snapshots|retired|audit|vectors-[0-9]+)"
-                       r"-[0-9]{5}\.parquet(\.partial)?")
+PART_NAME = re.compile(
+    r"(memories|removed|history|contents|links|supersessions|snapshots|retired|audit|vectors-[0-9]+)"
+    r"-[0-9]{5}\.parquet(\.partial)?"
+)
 """What files of an archive are called, besides its manifest."""
 
 
