@@ -48,7 +48,7 @@ OR h.id IN (
     SELECT l.id FROM (SELECT id, arg_max(n, end_seq) AS n FROM came_history GROUP BY id) l
     ANTI JOIN came_memories USING (id) ANTI JOIN arrived USING (id, n))
 """
-"""Closed versions without content, and all of a deleted memory whose last version is one: nothing could bring it back."""
+"""Closed versions without content, and all of a deleted memory whose last version is one: it could not come back."""
 _MISSING = "SELECT count(*), min(m.id) FROM came_memories m ANTI JOIN arrived USING (id, n)"
 _KEYS = pa.schema([("id", pa.string()), ("n", pa.int32())])
 Progress = Callable[[int, int], None]
@@ -131,7 +131,13 @@ def held_place(location: Root, tenant: str, wait_s: float) -> Iterator[None]:
 
 
 def show(path: Path, temporary: Path) -> None:
-    """Give a finished catalog its name, durably."""
+    """Give a finished catalog its name, durably.
+
+    Raises:
+        StorageError: DuckDB has left a part of it in its log.
+    """
+    if Path(f"{temporary}.wal").exists():
+        raise StorageError(f"the catalog {temporary} was not written to its end")
     for one in (temporary, temporary.parent):
         _sync(one)
     os.rename(temporary, path)

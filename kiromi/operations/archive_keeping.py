@@ -1,8 +1,8 @@
 """An archive that is kept beside the data: after each snapshot and at close what came since is written to it.
 
-``<url>/<seq>/`` holds an archive each, of metadata only, for the bytes lie under ``data/`` and ``attic/`` anyway: a full
-one, and increments that follow it. A chain that has grown long is begun anew; the old one goes when the new one is
-there. Whatever fails here is a warning, and tried again the next time: the caller's operation has succeeded.
+``<url>/<seq>/`` holds an archive each, of metadata only, for the bytes lie under ``data/`` and ``attic/`` anyway: a
+full one, and increments that follow it. A chain that has grown long is begun anew; the old one goes when the new one
+is there. Whatever fails here is a warning, and tried again the next time: the caller's operation has succeeded.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Recover: make a lost catalog anew from archives, ``data/`` and ``attic/``.
 
-Only where there is no catalog. Without ``dry_run=False`` nothing is written: the plan is made in a temporary catalog. No
-blob is touched either way; what does not lie where it belongs is left to the next opening, which settles it as after a
-kill. The catalog gets its name last, as after an import.
+Only where there is no catalog. Without ``dry_run=False`` nothing is written: the plan is made in a temporary catalog.
+No blob is touched either way; what does not lie where it belongs is left to the next opening, which settles it as after
+a kill. The catalog gets its name last, as after an import.
 """
 
 import hashlib

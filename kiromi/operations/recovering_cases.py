@@ -90,7 +90,8 @@ def decide(case: Case, schemes: Schemes, clock: Clock, changed_at: Callable[[str
     version = base.version if base is not None else 0
     kept = [(row, end) for row, end in case.closed if row.n in by_n]
     outcome = Outcome(None, None, kept, {}, {}, len(case.closed) - len(kept))
-    is_whole = chosen is not None and case.live is not None and chosen.path == case.live.live_path
+    is_home = chosen is not None and case.live is not None and chosen.path == case.live.live_path
+    is_whole = is_home and not extras
     if case.live is not None and not is_whole:
         if case.live.n in by_n:
             outcome.closed.append((case.live, clock.seq + 1))
@@ -99,7 +100,8 @@ def decide(case: Case, schemes: Schemes, clock: Clock, changed_at: Callable[[str
     if is_whole and case.live is not None:
         outcome.live = case.live._replace(last_n=last_n)
     elif chosen is not None:
-        row = _live_row(case, chosen, known.get(chosen.n), schemes, changed_at(chosen.path))
+        row = case.live if is_home else None
+        row = row or _live_row(case, chosen, known.get(chosen.n), schemes, changed_at(chosen.path))
         outcome.live = row._replace(version=version + len(extras) + 1, begin_seq=clock.final, last_n=last_n)
     for i, n in enumerate(extras):
         entry = by_n[n][0]
@@ -110,7 +112,7 @@ def decide(case: Case, schemes: Schemes, clock: Clock, changed_at: Callable[[str
         outcome.closed.append((row, begin + 1))
     outcome.fresh = {n: entries[0] for n, entries in by_n.items() if n not in known}
     outcome.pending = _pending(case.id, by_n, outcome.live)
-    outcome.told = _told(case, outcome, has_former=bool(extras))
+    outcome.told = _told(case, outcome, is_home=is_home, has_former=bool(extras))
     return outcome
 
 
@@ -253,12 +255,12 @@ def _pending(memory_id: str, by_n: Mapping[int, Sequence[Entry]], live: Row | No
     return found
 
 
-def _told(case: Case, outcome: Outcome, *, has_former: bool) -> RecoveredMemory | None:
+def _told(case: Case, outcome: Outcome, *, is_home: bool, has_former: bool) -> RecoveredMemory | None:
     """Return what is told of a memory, None if all of it is as it was."""
     former = (_OF_FORMER,) if has_former else ()
     live = outcome.live
     if live is not None:
-        if case.live is not None and live.begin_seq == case.live.begin_seq:
+        if is_home:
             return RecoveredMemory(case.id, "kept", live.live_path, former) if former else None
         if case.last is not None:
             what = "changed" if case.live is not None else "back"

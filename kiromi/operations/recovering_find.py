@@ -40,7 +40,8 @@ CREATE TEMP TABLE explained AS
 SELECT l.path, l.id, l.n, true AS is_live FROM listed l JOIN came_memories m USING (id, n)
 WHERE l.path = concat('data/', m.partition, '/', m.id, '.', m.n, '.', m.ext)
 UNION
-SELECT l.path, l.id, l.n, false FROM listed l SEMI JOIN came_history h USING (id, n) ANTI JOIN came_memories m USING (id, n)
+SELECT l.path, l.id, l.n, false FROM listed l
+SEMI JOIN came_history h USING (id, n) ANTI JOIN came_memories m USING (id, n)
 WHERE l.path = concat('attic/', right(l.id, 2), '/', l.id, '.', l.n, '.', l.ext)
 """
 _DIFFERING = """

@@ -1,8 +1,8 @@
 """Filling a new catalog with what a chain of archives says, up to the bytes: the common ground of import and recovery.
 
 The tables end up as those of the store at the chain's last moment, in temporary tables first: ``came_memories`` and
-``came_history`` have the facts of their contents beside them, as the archive's parts do. Which of them can be taken, the
-caller decides by the contents that are there.
+``came_history`` have the facts of their contents beside them, as the archive's parts do. Which of them can be taken,
+the caller decides by the contents that are there.
 """
 
 from collections.abc import Iterator, Sequence

@@ -322,6 +322,7 @@ class Session:
         if not self.catalog_path.exists():
             refuse_unfinished_import(self.root, self.tenant)
             if self._template is None or self.read_only:
+                refuse_lost_catalog(self.root, self.tenant, self.blobs)
                 raise self._not_found()
             try:
                 make_durable_folder(str(self.catalog_path.parent))

@@ -2,8 +2,8 @@
 
 SHA-256 over lines of JSON: a heading, one line for each live memory in the order of ids, one for each link that holds
 in the order of its ends and kind. A line has what ``diff`` compares: contents by their SHA-256 and no ``n``, the
-template of the scheme and no number, no version and no seq. So a store that was restored, imported or moved to another disk has the
-digest of what it was made from. The partition's path is not in it: it follows from scheme and attributes.
+template of the scheme and no number, no version and no seq. So a store that was restored, imported or moved to another
+disk has the digest of what it was made from. The partition's path is not in it: it follows from scheme and attributes.
 """
 
 import hashlib

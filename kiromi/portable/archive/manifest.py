@@ -3,12 +3,13 @@
 ``manifest.json`` is written last. A folder without one is no archive, whatever parts lie in it.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from kiromi.errors import AlreadyExists, InvalidInput, NotFound, UnsupportedFormat
+from kiromi.errors import AlreadyExists, ChecksumMismatch, InvalidInput, NotFound, UnsupportedFormat
 from kiromi.portable.archive.place import Place
 from kiromi.portable.archive.tables import PART_NAME
 
@@ -109,8 +110,11 @@ class Manifest:
         return [part for part in self.parts if part.kind == kind]
 
     def to_json(self) -> bytes:
-        """Return the text of the file."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=1).encode() + b"\n"
+        """Return the text of the file; ``sha256`` is that of the rest, see :func:`_checksum`."""
+        document = asdict(self)
+        document["schemes"] = {str(number): template for number, template in self.schemes.items()}
+        document["sha256"] = _checksum(document)
+        return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
 def read_manifest(place: Place) -> Manifest:
@@ -119,6 +123,7 @@ def read_manifest(place: Place) -> Manifest:
     Raises:
         NotFound: there is none.
         UnsupportedFormat: it is not readable, or of a newer format.
+        ChecksumMismatch: it was changed.
     """
     data = place.read(NAME)
     if data is None:
@@ -126,12 +131,15 @@ def read_manifest(place: Place) -> Manifest:
     try:
         document = json.loads(data)
         number = document["format"]
+        expected = document.pop("sha256")
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(place, error) from error
     if number != FORMAT:
         raise UnsupportedFormat(
             f"the archive {place.url} has format {number}, this kiromi reads {FORMAT}", url=place.url, format=number
         )
+    if _checksum(document) != expected:
+        raise ChecksumMismatch(f"{NAME} of the archive {place.url} is damaged: its SHA-256 differs", url=place.url)
     try:
         return _manifest_of(document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -164,6 +172,12 @@ def prepare(place: Place) -> None:
 def with_parts(manifest: Manifest, parts: tuple[Part, ...], **changes: Any) -> Manifest:
     """Return a manifest with other parts."""
     return replace(manifest, parts=parts, **changes)
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest as compact JSON with its names sorted, in hex."""
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _unreadable(place: Place, error: Exception) -> UnsupportedFormat:

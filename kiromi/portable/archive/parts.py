@@ -123,10 +123,11 @@ def read_part(place: Place, part: Part, columns: Sequence[str] | None = None) ->
         IntegrityError: it is missing, or no Parquet.
     """
     try:
-        with place.opened(part.name) as stream, pq.ParquetFile(stream) as file:
+        with place.opened(part.name) as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
             for group in range(file.num_row_groups):
-                # One group after the other: how much is in memory is then what the writer bounded.
-                yield from file.read_row_group(group, columns=columns).to_batches(READ_ROWS)
+                # One group after the other: how much is in memory is then what the writer bounded. No threads: with
+                # them Arrow may hang or abort the process at its end if it read from a Python file (arrow#50482).
+                yield from file.read_row_group(group, columns=columns, use_threads=False).to_batches(READ_ROWS)
     except FileNotFoundError as error:
         raise BlobMissing(f"part {part.name} of the archive {place.url} is missing", **_where(place, part)) from error
     except pa.ArrowException as error:
