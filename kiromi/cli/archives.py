@@ -84,7 +84,7 @@ def import_(
         )
     for what, count in report.left_out.items():
         if count and not cli.is_json:
-            cli.note(f"not in the archive: {count:,} {what.replace('_', ' ')}")
+            cli.note(f"not in the archive: {shown.count_text(count, what.removesuffix('s').replace('_', ' '))}")
     _show(cli, report, "imported", cli.root)
 
 
