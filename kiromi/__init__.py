@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kiromi.embed.given import CallerVectors
     from kiromi.errors import (
         AlreadyExists,
+        ArchiveWarning,
         BlobMissing,
         ChecksumMismatch,
         Conflict,
@@ -70,7 +71,11 @@ if TYPE_CHECKING:
         VerifyReport,
         Version,
     )
+    from kiromi.operations.archive_check import verify_archive
+    from kiromi.operations.archive_import import import_archive
+    from kiromi.operations.recovering import recover
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.reports.archives import ArchiveCheck, ArchiveReport, RecoveredMemory, RecoverReport
     from kiromi.reports.erasing import EraseReport
     from kiromi.reports.gc import GcReport
     from kiromi.reports.restoring import LeftAlone, RestoreReport
@@ -83,6 +88,9 @@ __version__ = "0.1.0"
 __all__ = [
     "AlreadyExists",
     "AppendReport",
+    "ArchiveCheck",
+    "ArchiveReport",
+    "ArchiveWarning",
     "AuditEntry",
     "AuditReport",
     "BatchReport",
@@ -129,6 +137,8 @@ __all__ = [
     "Problem",
     "Profile",
     "PruneReport",
+    "RecoverReport",
+    "RecoveredMemory",
     "ReembedReport",
     "ReindexReport",
     "RestoreReport",
@@ -148,9 +158,12 @@ __all__ = [
     "Version",
     "VersionConflict",
     "drop_tenant",
+    "import_archive",
     "open",
+    "recover",
     "rename_tenant",
     "tenants",
+    "verify_archive",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
@@ -167,6 +180,10 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
         "kiromi.store",
         "kiromi.view",
         "kiromi.operations.tenants",
+        "kiromi.reports.archives",
+        "kiromi.operations.archive_import",
+        "kiromi.operations.archive_check",
+        "kiromi.operations.recovering",
     )
 
     def __getattr__(name: str) -> Any:

@@ -43,6 +43,10 @@ class IndexWarning(KiromiWarning):
     """A derived index was missing a file or damaged, and is built anew from the catalog and the blobs."""
 
 
+class ArchiveWarning(KiromiWarning):
+    """The archive that is kept beside a store could not be brought up to date; it is tried again the next time."""
+
+
 class KiromiError(Exception):
     """Base of all errors raised by kiromi.
 

@@ -552,6 +552,12 @@ class StoreStats:
     audit_entries: int
     catalog_bytes: int
     schemes: int
+    archive: str | None = None
+    """Where an archive is kept beside the store, if one is."""
+    archive_seq: int | None = None
+    """The operation up to which it is known to reach."""
+    archive_problem: str | None = None
+    """Why it could not be brought up to date the last time; None when all is well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from kiromi.operations import listing as _listing
 from kiromi.operations import neighbours as _neighbours
 from kiromi.operations import partitions as _partitions
 from kiromi.operations import search as _search
+from kiromi.operations import state_digest as _state_digest
 from kiromi.operations import supersession as _supersession
 from kiromi.operations.caller import Caller
 from kiromi.search.ranking import Profile
@@ -122,6 +123,11 @@ class StoreView:
         """Return memories as an Arrow table; see :meth:`kiromi.Store.to_arrow`."""
         with self._looking() as caller:
             return _arrow.to_arrow(caller, within, where, columns, with_content=with_content)
+
+    def digest(self) -> str:
+        """Return the digest of the moment; see :meth:`kiromi.Store.digest`."""
+        with self._looking() as caller:
+            return _state_digest.digest(caller)
 
     # -- supersession and links ---------------------------------------------------------------------------------------
 

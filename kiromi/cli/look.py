@@ -235,6 +235,8 @@ def stats(cli: Invocation) -> None:
     rows = []
     for item in fields(found):
         value = getattr(found, item.name)
+        if value is None:
+            continue
         is_size = item.name == "size_bytes" or item.name.endswith("_bytes")
         rows.append(
             (

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from kiromi.cli import (
+    archives,
     audit,
     demo,
     diff,
@@ -19,11 +20,11 @@ from kiromi.cli import (
     look,
     memories,
     models,
+    recover,
     reindex,
     relations,
     search,
     setup,
-    snapshot,
     sql,
     tenants,
     transfer,
@@ -75,11 +76,26 @@ def app() -> typer.Typer:
     )
     take_signature(_globals, [*global_parameters(with_environment=True), _VERSION])
     program.callback(invoke_without_command=True)(_globals)
-    for group in (setup, memories, erase, relations, search, reindex, look, diff, sql, transfer, verify, gc, demo):
+    for group in (
+        setup,
+        memories,
+        erase,
+        relations,
+        search,
+        reindex,
+        look,
+        diff,
+        sql,
+        transfer,
+        verify,
+        recover,
+        gc,
+        demo,
+    ):
         program.add_typer(group.commands)
     program.add_typer(audit.commands, name="audit", rich_help_panel=verify.PANEL)
     program.add_typer(models.commands, name="models", rich_help_panel=search.PANEL)
-    program.add_typer(snapshot.commands, name="snapshot", rich_help_panel=look.PANEL)
+    program.add_typer(archives.commands, name="snapshot", rich_help_panel=look.PANEL)
     program.add_typer(tenants.commands, name="tenant", rich_help_panel=setup.PANEL)
     return program
 

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import duckdb
 
@@ -23,6 +23,9 @@ from kiromi.operations.within import EVERYTHING, Within, parse_within
 from kiromi.session.operation import Context
 from kiromi.session.session import Session
 from kiromi.times import now_micros, to_micros
+
+if TYPE_CHECKING:
+    from kiromi.operations.archive_keeping import Keeper
 
 Guard: TypeAlias = Callable[[Draft], Draft]
 """Looks at a draft before it is stored; returns it, or a changed one, or raises to refuse it."""
@@ -41,6 +44,8 @@ class Caller:
     """The handle's own; without one, the store's model is made from its name where that can be."""
     embeds: bool = True
     """Whether what is planned gets vectors; not when the plan is only looked at."""
+    keeper: "Keeper | None" = None
+    """Keeps an archive beside the store, if the handle was opened with one."""
     moment: Moment | None = None
     """The past moment that it reads; None for the present. Whoever looks back does not write."""
 

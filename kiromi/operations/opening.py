@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from kiromi.embed.base import Embedder
 from kiromi.errors import InvalidInput, SchemeMismatch
+from kiromi.operations.archive_keeping import Keeper
 from kiromi.operations.caller import Caller, Guard, check_text
 from kiromi.operations.erase import resume_erasure
 from kiromi.operations.models import adopt, check_ready, resolve
@@ -32,6 +33,8 @@ def open_caller(
     durability: Durability,
     guards: Sequence[Guard],
     embedder: Embedder | str | None,
+    archive: str | os.PathLike[str] | None = None,
+    archive_options: Mapping[str, Any] | None = None,
 ) -> Caller:
     """Open a tenant and return who calls from now on; see ``kiromi.open``."""
     check_name(tenant, "tenant")
@@ -43,6 +46,8 @@ def open_caller(
     wanted = None if scheme is None else Scheme.parse(scheme)
     found = resolve(embedder)
     location = resolve_root(root, storage_options, catalog)
+    options = storage_options if archive_options is None else archive_options
+    keeper = None if archive is None else Keeper.of(archive, options)
     if found is not None and not location.catalog_path(tenant).exists():
         check_ready(found)
     session = acquire(
@@ -56,7 +61,14 @@ def open_caller(
     try:
         if wanted is not None:
             _check_scheme(session, wanted)
-        caller = Caller(session, Context(actor), guards=tuple(guards), is_read_only=read_only, embedder=found)
+        caller = Caller(
+            session,
+            Context(actor),
+            guards=tuple(guards),
+            is_read_only=read_only,
+            embedder=found,
+            keeper=keeper,
+        )
         with session.lease:
             adopt(caller)
         resume_erasure(caller)

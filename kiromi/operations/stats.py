@@ -23,7 +23,7 @@ def stats(caller: Caller) -> StoreStats:
     """Return counts and sizes of the caller's tenant; see ``Store.stats``."""
     if caller.scope.wanted:
         raise InvalidInput("stats are about the whole tenant: ask an unscoped handle")
-    session = caller.session
+    session, keeper = caller.session, caller.keeper
     with session.snapshot() as (view, cursor):
         counts = cursor.execute(_COUNTS, [now_micros()]).fetchall()[0]
         pending = len(session.pending.unsettled)
@@ -44,4 +44,7 @@ def stats(caller: Caller) -> StoreStats:
         audit_entries=entries,
         catalog_bytes=os.stat(session.catalog_path).st_size,
         schemes=len(session.schemes),
+        archive=None if keeper is None else keeper.url,
+        archive_seq=None if keeper is None else keeper.seq,
+        archive_problem=None if keeper is None else keeper.problem,
     )

@@ -29,7 +29,6 @@ from kiromi.errors import (
     BlobMissing,
     ChecksumMismatch,
     Conflict,
-    IntegrityError,
     KiromiError,
     StorageError,
     StoreNotFound,
@@ -43,6 +42,7 @@ from kiromi.session.lease import Lease
 from kiromi.session.location import CATALOG_NAME, Root
 from kiromi.session.lock import StoreLock, lock_path
 from kiromi.session.pending import Pending, goal_of
+from kiromi.session.remains import refuse_lost_catalog, refuse_unfinished_import
 from kiromi.session.turns import Turns
 from kiromi.times import now_micros
 
@@ -328,7 +328,9 @@ class Session:
 
     def _prepare_folders(self) -> None:
         if not self.catalog_path.exists():
+            refuse_unfinished_import(self.root, self.tenant)
             if self._template is None or self.read_only:
+                refuse_lost_catalog(self.root, self.tenant, self.blobs)
                 raise self._not_found()
             try:
                 make_durable_folder(str(self.catalog_path.parent))
@@ -383,7 +385,8 @@ class Session:
         if not self.catalog_path.exists():
             if self._template is None or self._meta is not None:
                 raise self._not_found()
-            self._refuse_lost_catalog()
+            refuse_unfinished_import(self.root, self.tenant)
+            refuse_lost_catalog(self.root, self.tenant, self.blobs)
         catalog = Catalog.open(self.catalog_path)
         try:
             if catalog.meta() is None:
@@ -411,14 +414,6 @@ class Session:
             self._catalog = None
             catalog.close()
             raise
-
-    def _refuse_lost_catalog(self) -> None:
-        if any(next(self.blobs.walk(folder), None) is not None for folder in ("data", "attic")):
-            raise IntegrityError(
-                f"{self.root.url} (tenant {self.tenant!r}) has blobs under data/ or attic/, but there is no catalog at"
-                f" {self.catalog_path}",
-                catalog=str(self.catalog_path),
-            )
 
     def _create(self, catalog: Catalog) -> None:
         if self._template is None:

@@ -40,6 +40,8 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
     durability: Durability = "sync",
     guards: Sequence[Guard] = (),
     embedder: Embedder | str | None = None,
+    archive: str | os.PathLike[str] | None = None,
+    archive_options: Mapping[str, Any] | None = None,
 ) -> "Store":
     """Open a store, or create it when a scheme is given and there is none.
 
@@ -63,6 +65,10 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
             :func:`kiromi.embed.specs.make` knows, or an object (:class:`kiromi.embed.base.Embedder`). The first one
             becomes the store's model; later, leave it out: a store makes its model's embedder from its name where it
             can. Without a model, memories are searched as text.
+        archive: a folder, local or of any filesystem that fsspec knows, in which this handle keeps an archive of all
+            metadata: after each snapshot and at close what came since is added. :func:`kiromi.recover` makes a lost
+            catalog anew from it; meant for object stores. If it cannot be written, an :class:`ArchiveWarning` says so.
+        archive_options: passed to the fsspec driver of ``archive``; those of ``root`` if not said.
 
     Raises:
         StoreNotFound: there is no store and no scheme was given.
@@ -86,6 +92,8 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
             durability=durability,
             guards=guards,
             embedder=embedder,
+            archive=archive,
+            archive_options=archive_options,
         )
     )
 

@@ -10,6 +10,7 @@ from kiromi.model import (
     PruneReport,
     Snapshot,
 )
+from kiromi.operations import archive_keeping as _keeping
 from kiromi.operations import asof as _asof
 from kiromi.operations import diff as _diff
 from kiromi.operations import prune as _prune
@@ -36,7 +37,9 @@ class Moments(Handle):
             InvalidInput: an argument is refused, or the handle is scoped: snapshots are of the whole tenant.
         """
         with self._call() as caller:
-            return _snapshots.create_snapshot(caller, tag, reason, if_changed=if_changed)
+            made = _snapshots.create_snapshot(caller, tag, reason, if_changed=if_changed)
+            _keeping.keep(caller)
+        return made
 
     def snapshots(self) -> builtins.list[Snapshot]:
         """Return all snapshots, oldest first."""

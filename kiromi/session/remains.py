@@ -1,0 +1,40 @@
+"""Places without a catalog that are not empty either, and why no store may be opened or made there."""
+
+from pathlib import Path
+
+from kiromi.blobs.base import Blobs
+from kiromi.errors import IntegrityError
+from kiromi.session.location import Root
+
+
+def importing_path(catalog: Path) -> Path:
+    """Return where the catalog of an import lies until it is whole; while it is there, nothing else is at the place."""
+    return catalog.with_name(f"{catalog.name}.importing")
+
+
+def refuse_unfinished_import(root: Root, tenant: str) -> None:
+    """Refuse a place where an import was killed.
+
+    Raises:
+        IntegrityError: one was.
+    """
+    if importing_path(root.catalog_path(tenant)).exists():
+        raise IntegrityError(
+            f"an import to {root.url} (tenant {tenant!r}) was begun and not ended: run it again",
+            root=root.url,
+            tenant=tenant,
+        )
+
+
+def refuse_lost_catalog(root: Root, tenant: str, blobs: Blobs) -> None:
+    """Refuse a place that has lost its catalog.
+
+    Raises:
+        IntegrityError: it has blobs.
+    """
+    if any(next(blobs.walk(folder), None) is not None for folder in ("data", "attic")):
+        raise IntegrityError(
+            f"{root.url} (tenant {tenant!r}) has blobs under data/ or attic/, but there is no catalog at"
+            f" {root.catalog_path(tenant)}; kiromi recover makes one anew, best from an archive",
+            catalog=str(root.catalog_path(tenant)),
+        )
