@@ -166,8 +166,10 @@ def _import(chain: Sequence[Archive], location: Root, tenant: str, on_progress: 
 
 def _clear(blobs: Blobs, temporary: Path, location: Root) -> None:
     """Start over where an import was killed; refuse a place that holds something else."""
-    found = [path for prefix in ("data", "attic", "epoch") for path, _ in blobs.walk(prefix)]
-    if found and not temporary.exists():
+    found = [path for prefix in ("data", "attic") for path, _ in blobs.walk(prefix)]
+    # An import claims no epoch: where one is, a store was opened, maybe from another machine, whatever was begun here.
+    is_store = not blobs.has_staging and next(blobs.walk("epoch"), None) is not None
+    if is_store or (found and not temporary.exists()):
         raise IntegrityError(
             f"{location.url} has blobs under data/ or attic/ but no catalog: recover makes one anew from them",
             root=location.url,

@@ -370,6 +370,34 @@ def test_object_stores_hold_archives_and_stores(tmp_path: Path, is_s3: bool, req
         kiromi.import_archive(f"{url}/one", f"{url}/copy", catalog=tmp_path / "others", storage_options=options)
 
 
+def test_an_import_that_is_begun_again_removes_no_store_of_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kiromi.operations import archive_import
+
+    url = f"memory://archives/{tmp_path.name}"
+    store, _ = open_filled(tmp_path / "store")
+    with store:
+        store.export_archive("live", tmp_path / "archive")
+        digest = store.digest()
+    with monkeypatch.context() as patch:
+
+        def broken(*args: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(archive_import, "_prove", broken)
+        with pytest.raises(KeyboardInterrupt):
+            kiromi.import_archive(tmp_path / "archive", url, catalog=tmp_path / "here")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    kiromi.import_archive(tmp_path / "archive", url, catalog=tmp_path / "there")
+    kiromi.open(url, catalog=tmp_path / "there").close()
+    with pytest.raises(IntegrityError, match="recover"):
+        kiromi.import_archive(tmp_path / "archive", url, catalog=tmp_path / "here")
+    with kiromi.open(url, catalog=tmp_path / "there") as copy:
+        assert copy.digest() == digest
+        assert copy.verify(read_data=True).problems == ()
+
+
 def test_forgotten_memories_are_in_no_part(tmp_path: Path) -> None:
     store, ids = open_filled(tmp_path / "store")
     token = "xylophone4711"
