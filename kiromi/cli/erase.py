@@ -22,6 +22,7 @@ commands = typer.Typer()
         "kiromi erase --within user=ana",
         "kiromi erase --within user=ana --yes --json > receipt.json",
         "kiromi erase 01KAK9Z6B5M3V0QW8XN2RYT4HD key:seat --yes",
+        "kiromi erase key:seat --archive archives/monday --yes",
     ],
 )
 def erase(
@@ -32,6 +33,10 @@ def erase(
     namespace: options.Namespace = None,
     within: options.Within = None,
     where: options.Where = None,
+    archives: Annotated[
+        list[str] | None,
+        typer.Option("--archive", metavar="URL", help="Rewrite this archive without them too. May be repeated."),
+    ] = None,
     is_sure: options.Yes = False,
 ) -> None:
     """Erase memories, deleted ones too: every copy, version, vector and note, in snapshots as well. Shows the plan.
@@ -45,10 +50,10 @@ def erase(
         raise InvalidInput("which memories? Give ids, or --within and --where")
     with cli.open(read_only=not is_sure) as store:
         if has_choice:
-            report = store.erase(**chosen, dry_run=not is_sure)
+            report = store.erase(**chosen, archives=archives or (), dry_run=not is_sure)
         else:
             ids = [id_of(store, reference, namespace) for reference in references or ()]
-            report = store.erase(ids, dry_run=not is_sure)
+            report = store.erase(ids, archives=archives or (), dry_run=not is_sure)
     if cli.is_json:
         cli.document(report)
     else:
@@ -83,6 +88,7 @@ def _facts(report: EraseReport) -> list[tuple[str, str]]:
         ("links", f"{report.links:,}"),
         ("supersessions", f"{report.supersessions:,}"),
         ("audit entries", f"{report.audit_entries:,} emptied" if report.applied else f"{report.audit_entries:,}"),
+        ("archives", f"{len(report.archives):,}"),
         ("copies of the catalog", f"{report.copies:,}"),
         ("indices", "dropped" if report.index else "none"),
     ]

@@ -12,6 +12,7 @@ from kiromi.cli.diff import show_difference
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.progress import staged_progress, stops_between_batches
 from kiromi.cli.values import id_of, selection
+from kiromi.errors import InvalidInput
 from kiromi.model import Difference
 from kiromi.reports.restoring import RestoreReport
 
@@ -26,6 +27,7 @@ _SHOWN = 20
         "kiromi snapshot restore before-import --dry-run",
         "kiromi snapshot restore before-import",
         "kiromi snapshot restore seq:120 --within user=ana",
+        "kiromi snapshot restore before-import --to elsewhere",
         "kiromi snapshot restore 2026-01-31T12:00 --id key:seat --id 01KAK9Z6B5M3V0QW8XN2RYT4HD",
     ],
 )
@@ -43,6 +45,13 @@ def restore(
         ),
     ] = None,
     namespace: options.Namespace = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="ROOT", help="Make a new store of it here instead, and leave this one as it is."),
+    ] = None,
+    to_catalog: Annotated[
+        str | None, typer.Option("--to-catalog", metavar="PATH", help="The new store's catalog, as --catalog.")
+    ] = None,
     is_dry: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
 ) -> None:
     """Make the store what it was at a moment: what is new is deleted, what is gone comes back, the rest as it was.
@@ -50,6 +59,11 @@ def restore(
     Nothing is lost: a safety snapshot is taken first, and restoring that one undoes it. With --within or --id only that
     part is restored. Stopped or killed, the same command goes on where it was.
     """
+    if to is not None or to_catalog is not None:
+        if to is None or within or references or is_dry:
+            raise InvalidInput("--to makes a store of the whole moment: it goes with --to-catalog and nothing else")
+        _restore_to(cli, name, to, to_catalog)
+        return
     chosen = selection(within or [], None)["within"]
     with cli.open(read_only=is_dry) as store:
         # Looked up now: a key may be another memory's once some are restored.
@@ -67,6 +81,19 @@ def restore(
         cli.document(report)
     else:
         _tell(cli, report)
+
+
+def _restore_to(cli: Invocation, name: str, root: str, catalog: str | None) -> None:
+    with cli.open(read_only=True) as store, staged_progress(cli) as advance:
+
+        def note(done: int, total: int) -> None:
+            advance("memories", done, total)
+
+        report = store.restore_to(moments.ref_of(store, name), root, catalog=catalog, on_progress=note)
+    if cli.is_json:
+        cli.document(report)
+    else:
+        cli.line(f"made {root}: {shown.count_text(report.memories, 'memory')} of seq {report.seq}")
 
 
 def _again(name: str, within: Sequence[str], ids: Sequence[str]) -> str:

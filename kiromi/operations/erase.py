@@ -1,12 +1,14 @@
 """Erase: remove memories so that nothing of them is left: no blob, row, vector, index term, note, nor free page.
 
 An erasure is a job. Batch by batch, rows, history and everything that names the memories go in one operation each, and
-their blobs with it; the first one stores the ids of the others. Then the indices go, and the catalog is written anew,
-which ends the job. Every step is done while no other call is in progress, so no reader meets a half-erased memory. A
-job that a killed process left is finished by the next opening.
+their blobs with it; the first one stores the ids of the others. Archives that are named, and one that is kept beside
+the store, are rewritten before all that, while the ids are known. At last the indices go, and the catalog is written
+anew, which ends the job. Every step in the store is done while no other call is in progress, so no reader meets a
+half-erased memory. A job that a killed process left is finished by the next opening.
 """
 
 import json
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -14,8 +16,9 @@ from typing import Any
 
 from kiromi.catalog.changes import BlobKey
 from kiromi.catalog.rewriting import former_copies
-from kiromi.errors import InvalidInput, KiromiWarning, MigrationConflict, StorageError
+from kiromi.errors import IntegrityError, InvalidInput, KiromiWarning, MigrationConflict, NotFound, StorageError
 from kiromi.operations.caller import Caller
+from kiromi.operations.erase_archives import archives_to_rewrite, keeping_still, rewrite_archives
 from kiromi.operations.erase_choice import Chosen, choose
 from kiromi.operations.erase_files import finish, has_index, places_of, strays
 from kiromi.operations.erase_rows import Counts, jobs_in_need, names, plan_forget, plan_forget_jobs, traces_of
@@ -30,27 +33,34 @@ KIND = "erase"
 BATCH = 10_000
 """Memories per operation."""
 _SAMPLE = 1_000
-_FILES = "files"
-"""The cursor of a job of which only files are left to do."""
+_ARCHIVES, _FILES = "archives", "files"
+"""The cursors of a job: archives are to be rewritten before anything else; what is left after the batches is files."""
 
 
 def erase(
-    caller: Caller, ids: Iterable[str] | None, within: Mapping[str, Any] | None, where: Any, *, dry_run: bool
+    caller: Caller,
+    ids: Iterable[str] | None,
+    within: Mapping[str, Any] | None,
+    where: Any,
+    archives: Iterable[str | os.PathLike[str]] = (),
+    *,
+    dry_run: bool,
 ) -> EraseReport:
     """Erase memories, or show what that would remove; see ``Store.erase``."""
     session = caller.session
+    urls = archives_to_rewrite(caller, archives)
     if dry_run:
         with session.lease:
             chosen = choose(caller, ids, within, where)
             with session.snapshot() as (_, cursor):
                 counts = traces_of(session, cursor, chosen.ids).counts
-            return _plan(session, chosen, counts)
+            return _plan(session, chosen, counts, urls)
     caller.check_writable()
     refuse_within_transaction(session)
     session.lease.check_outside("erase cannot be called")
     wanted = None if ids is None or isinstance(ids, (str, bytes)) else list(ids)
-    with session.erasing:
-        plan, job_id, is_done = _start(caller, ids if wanted is None else wanted, within, where)
+    with session.erasing, keeping_still(caller):
+        plan, job_id, is_done = _start(caller, ids if wanted is None else wanted, within, where, urls)
         if job_id is not None and not is_done:
             _go_on(caller, job_id)
         with session.lease:
@@ -74,8 +84,9 @@ def resume_erasure(caller: Caller) -> None:
     if not session.erasing.acquire(blocking=False):  # another thread is about it
         return
     try:
-        _go_on(caller, job.id)
-    except StorageError as error:
+        with keeping_still(caller):
+            _go_on(caller, job.id)
+    except (StorageError, IntegrityError, NotFound) as error:
         session.lease.check()
         warnings.warn(f"an erasure is not finished yet: {error}", KiromiWarning, stacklevel=4)
     finally:
@@ -83,7 +94,7 @@ def resume_erasure(caller: Caller) -> None:
 
 
 def _start(
-    caller: Caller, ids: Iterable[str] | None, within: Mapping[str, Any] | None, where: Any
+    caller: Caller, ids: Iterable[str] | None, within: Mapping[str, Any] | None, where: Any, urls: Sequence[str]
 ) -> tuple[EraseReport, str | None, bool]:
     """Begin an erasure, after one that is unfinished; return its plan, its job if any, and whether it is done."""
     while True:
@@ -91,13 +102,13 @@ def _start(
             former = running(caller, KIND)
             if former is None:
                 chosen = choose(caller, ids, within, where)
-                plan = _plan(caller.session, chosen, Counts())
-                return (plan, *_begin(caller, chosen)) if chosen.ids else (plan, None, True)
+                plan = _plan(caller.session, chosen, Counts(), urls)
+                return (plan, *_begin(caller, chosen, urls)) if chosen.ids else (plan, None, True)
         _go_on(caller, former.id)
 
 
-def _begin(caller: Caller, chosen: Chosen) -> tuple[str, bool]:
-    """Begin a job with its first batch; return its id, and whether that was all."""
+def _begin(caller: Caller, chosen: Chosen, urls: Sequence[str]) -> tuple[str, bool]:
+    """Begin a job, with its first batch unless archives come first; return its id, and whether that was all."""
     session, context = caller.session, caller.context
     _check_context(context, chosen.ids)
     with session.catalog.snapshot() as cursor:
@@ -110,13 +121,17 @@ def _begin(caller: Caller, chosen: Chosen) -> tuple[str, bool]:
     job_id = session.ids.make()
     astray = strays(session, chosen.ids)
     with transaction(session, context) as operation:
-        begin(operation, job_id, KIND, asdict(context), len(chosen.ids))
+        begin(operation, job_id, KIND, {**asdict(context), _ARCHIVES: list(urls)}, len(chosen.ids))
         operation.execute(
             "INSERT INTO migration_targets (job, position, id) SELECT ?, unnest(range(?)), unnest(?::VARCHAR[])",
             job_id,
             len(chosen.ids),
             list(chosen.ids),
         )
+        if urls:
+            advance(operation, job_id, _ARCHIVES, 0)
+            operation.record(KIND, None, {"job": job_id, **Counts()._asdict()})
+            return job_id, False
         _plan_batch(session, operation, job_id, chosen.ids[:BATCH], 0, astray)
     is_done = len(chosen.ids) <= BATCH
     if is_done:
@@ -128,6 +143,11 @@ def _go_on(caller: Caller, job_id: str) -> None:
     """Erase the batches that are left of a job, and finish it; between them others have their turn."""
     session = caller.session
     astray: Mapping[BlobKey, Sequence[str]] | None = None
+    with session.lease:
+        begun = running(caller, KIND)
+        left = _left_of(session, job_id)
+    if begun is not None and begun.id == job_id and begun.cursor == _ARCHIVES:
+        rewrite_archives(caller, begun.params[_ARCHIVES], left)
     while True:
         with session.lease.alone():
             job = running(caller, KIND)
@@ -186,7 +206,7 @@ def _finish(caller: Caller, job_id: str) -> None:
 
 def _context_of(job: Job) -> Context:
     """Return who began a job: what is left of it is done in that name."""
-    return Context(**job.params)
+    return Context(**{name: value for name, value in job.params.items() if name != _ARCHIVES})
 
 
 def _check_context(context: Context, ids: Sequence[str]) -> None:
@@ -200,11 +220,12 @@ def _check_context(context: Context, ids: Sequence[str]) -> None:
 # -- reports -----------------------------------------------------------------------------------------------------------
 
 
-def _plan(session: Session, chosen: Chosen, counts: Counts) -> EraseReport:
+def _plan(session: Session, chosen: Chosen, counts: Counts, urls: Sequence[str]) -> EraseReport:
     return EraseReport(
         applied=False,
         ids=chosen.ids[:_SAMPLE],
         former=chosen.former,
+        archives=tuple(urls),
         copies=len(former_copies(session.catalog_path)),
         index=has_index(session),
         seq=None,

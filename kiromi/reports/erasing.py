@@ -23,6 +23,8 @@ class EraseReport:
     supersessions: int
     audit_entries: int
     """Entries of the audit log that do not say any more what they were about."""
+    archives: tuple[str, ...]
+    """The archives that are rewritten without them."""
     copies: int
     """Copies of the catalog, made before upgrades of its format."""
     index: bool

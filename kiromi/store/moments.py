@@ -38,7 +38,7 @@ class Moments(Handle):
         """
         with self._call() as caller:
             made = _snapshots.create_snapshot(caller, tag, reason, if_changed=if_changed)
-            _keeping.keep(caller)
+        _keeping.keep(caller)  # with no call in progress: an erasure waits for these, and keeps the archive as it is
         return made
 
     def snapshots(self) -> builtins.list[Snapshot]:

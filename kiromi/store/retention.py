@@ -1,5 +1,6 @@
 """Forgetting: gc and erase."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -52,6 +53,7 @@ class Retention(Handle):
         within: Mapping[str, Any] | None = None,
         where: Any = None,
         *,
+        archives: Iterable[str | os.PathLike[str]] = (),
         dry_run: bool = True,
     ) -> EraseReport:
         """Remove memories so that no copy of anything of them is left, in the past neither; nothing brings them back.
@@ -63,18 +65,21 @@ class Retention(Handle):
             ids: live or deleted memories.
             within: segment or field names to exact values; of deleted memories the last version counts.
             where: a filter; ``{}`` matches all.
+            archives: paths or URLs of archives that are rewritten without them too; of a chain, all. The one that
+                ``archive=`` of :func:`kiromi.open` keeps is rewritten anyway.
             dry_run: only report what would be erased (the default).
 
         Give ``ids``, or ``within`` and ``where`` or one of them, which also mean expired and deleted memories.
 
         Raises:
             MemoryNotFound: one of the ``ids`` never was a memory here.
+            NotFound: one of the ``archives`` is not there.
             MigrationConflict: an unfinished job was told to do something with one of the memories.
             InvalidInput: an argument is refused, or this is called within another call or transaction.
             StorageError: something could not be removed or written. What was begun goes on when the store is opened,
                 or with the next erasure.
         """
-        return _erase.erase(self._caller(), ids, within, where, dry_run=dry_run)
+        return _erase.erase(self._caller(), ids, within, where, archives, dry_run=dry_run)
 
 
 def _unseen(what: str, done: int, total: int) -> None:

@@ -13,6 +13,7 @@ def test_the_plan_is_shown_and_applied_when_told(filled: Program) -> None:
         "links                  0",
         "supersessions          0",
         "audit entries          2",
+        "archives               0",
         "copies of the catalog  0",
         "indices                none",
     ]
@@ -51,3 +52,12 @@ def test_it_has_to_be_said_which(filled: Program) -> None:
     for arguments in ((), ("01KAK9Z6B5M3V0QW8XN2RYT4HD", "--within=user=ana")):
         assert filled("erase", *arguments, "--json", code=2).error["kind"] == "invalid_input"
     assert filled("erase", "01KAK9Z6B5M3V0QW8XN2RYT4HD", "--json", code=3).error["kind"] == "memory_not_found"
+
+
+def test_archives_are_rewritten_too(filled: Program) -> None:
+    archive = filled.root.parent / "archive"
+    filled("snapshot", "export", "live", archive)
+    assert "nowhere" in filled("erase", "--within", "user=ana", "--archive", "nowhere", code=3).notes
+    report = filled("erase", "--within", "user=ana", "--archive", archive, "--yes", "--json").document
+    assert report["archives"] == [str(archive)]
+    assert filled("snapshot", "verify", archive, "--json").document["memories"] == 2

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+import kiromi
 from kiromi.cli.invocation import Invocation
 from kiromi.operations.restore import plan
 from tests.cli.running import SCHEME, Program, stable
@@ -102,3 +103,19 @@ def test_ctrl_c_ends_after_the_running_batch_and_says_how_to_go_on(
     monkeypatch.undo()
     report = changed(*again.split()[1:], "--json").document
     assert (report["is_resumed"], report["removed"] + report["back"]) == (True, 1)
+
+
+def test_a_moment_becomes_a_store_elsewhere(changed: Program) -> None:
+    elsewhere = changed.root.parent / "elsewhere"
+    before = changed("diff", "then").text
+    made = changed("snapshot", "restore", "then", "--to", elsewhere)
+    assert made.text == f"made {elsewhere}: 4 memories of seq 4\n"
+    assert changed("diff", "then").text == before
+    other = changed.bare("--store", elsewhere, "ls", "--json").document["items"]
+    with kiromi.open(changed.root) as store:
+        then = store.at("then").list().items
+    assert [(one["id"], one["sha256"]) for one in other] == [(one.id, one.sha256) for one in then]
+    for more in (("--dry-run",), ("--within", "user=ana")):
+        assert "--to" in changed("snapshot", "restore", "then", "--to", elsewhere, *more, code=2).notes
+    assert "--to" in changed("snapshot", "restore", "then", "--to-catalog", elsewhere, code=2).notes
+    changed("snapshot", "restore", "then", "--to", elsewhere, code=7)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kiromi.ids import ERASED_ID
 from kiromi.portable.archive.chain import Archive, kept_at
 from kiromi.portable.archive.manifest import NAME, Part, with_parts, write_manifest
 from kiromi.portable.archive.parts import PartWriter
@@ -21,12 +22,25 @@ from kiromi.portable.archive.proof import archive_digest
 from kiromi.portable.archive.tables import PART_NAME, SCHEMAS, model_of, vector_schema
 from kiromi.reports.archives import ForgetReport
 
-_SCRUBBED = ("reason", "memory_id", "detail", "salt")
+_SCRUBBED = ("run_id", "reason", "memory_id", "detail", "salt")
 _URI = "kiromi://memory/"
 
 
+class _Wanted:
+    """What is taken out."""
+
+    def __init__(self, ids: frozenset[str], uris: frozenset[str]) -> None:
+        self.ids = pa.array(sorted(ids), pa.string())
+        self.ends = pa.array(sorted({_URI + one for one in ids} | uris), pa.string())
+        self.texts = ids | uris
+
+
 def forget(
-    url: str | os.PathLike[str], ids: Collection[str], *, storage_options: Mapping[str, Any] | None = None
+    url: str | os.PathLike[str],
+    ids: Collection[str],
+    uris: Collection[str] = (),
+    *,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> ForgetReport:
     """Take memories out of the archive at a URL, or out of all archives that are kept there beside a store.
 
@@ -35,7 +49,9 @@ def forget(
 
     Args:
         url: of a finished archive, or of the folder that ``archive=`` of :func:`kiromi.open` keeps.
-        ids: of the memories. Links and supersessions that name them go too.
+        ids: of the memories. Links and supersessions that name them go too; a memory that one of them superseded stays
+            superseded, by no id.
+        uris: of other ends whose links go, such as partitions that only they were in.
         storage_options: passed to the fsspec driver.
 
     Raises:
@@ -46,18 +62,18 @@ def forget(
     archives = [] if place.read(NAME) is not None else kept_at(place)
     rows = parts = 0
     for archive in archives or [Archive.at(place)]:
-        changed, written = _forget_in(archive, frozenset(ids))
+        changed, written = _forget_in(archive, frozenset(ids), frozenset(uris))
         rows, parts = rows + changed, parts + written
     return ForgetReport(place.url, rows, parts)
 
 
-def _forget_in(archive: Archive, ids: frozenset[str]) -> tuple[int, int]:
+def _forget_in(archive: Archive, ids: frozenset[str], uris: frozenset[str]) -> tuple[int, int]:
     """Return how many rows were changed or dropped, and how many parts were written."""
     place, manifest = archive.place, archive.manifest
     _remove_unnamed(archive)
     new: list[Part] = []
     changed = dropped_memories = 0
-    wanted = pa.array(sorted(ids), pa.string())
+    wanted = _Wanted(ids, uris)
     for kind in dict.fromkeys(part.kind for part in manifest.parts):
         parts = manifest.parts_of(kind)
         for part in parts:
@@ -108,47 +124,47 @@ def _looked_at(kind: str) -> list[str]:
     }.get(kind, ["id"])
 
 
-def _hits(batch: pa.RecordBatch, kind: str, ids: pa.Array) -> int:
+def _hits(batch: pa.RecordBatch, kind: str, wanted: "_Wanted") -> int:
     table = pa.Table.from_batches([batch])
-    return int(pc.sum(_named(table, kind, ids)).as_py() or 0)
+    return int(pc.sum(_named(table, kind, wanted)).as_py() or 0)
 
 
-def _named(table: pa.Table, kind: str, ids: pa.Array) -> pa.ChunkedArray:
+def _named(table: pa.Table, kind: str, wanted: "_Wanted") -> pa.ChunkedArray:
     """Return which rows name one of the ids."""
     if kind in ("snapshots", "retired"):
         return pa.chunked_array([pa.array([False] * len(table), pa.bool_())])
     if kind == "audit":
-        return pa.chunked_array([pa.array(list(_audit_names(table, set(ids.to_pylist()))), pa.bool_())])
-    if kind == "links":
-        ids = pa.array([_URI + one for one in ids.to_pylist()], pa.string())
+        return pa.chunked_array([pa.array(list(_audit_names(table, wanted.texts)), pa.bool_())])
+    values = wanted.ends if kind == "links" else wanted.ids
     columns = _looked_at(kind)
-    found = pc.is_in(table.column(columns[0]), value_set=ids)
+    found = pc.is_in(table.column(columns[0]), value_set=values)
     for name in columns[1:]:
-        found = pc.or_(found, pc.is_in(table.column(name), value_set=ids))
+        found = pc.or_(found, pc.is_in(table.column(name), value_set=values))
     return found
 
 
-def _audit_names(table: pa.Table, ids: set[str]) -> Iterator[bool]:
+def _audit_names(table: pa.Table, texts: Collection[str]) -> Iterator[bool]:
     columns = (table.column(name).to_pylist() for name in ("memory_id", "detail"))
     for memory_id, detail in zip(*columns, strict=True):
-        yield memory_id in ids or (detail is not None and any(one in detail for one in ids))
+        yield memory_id in texts or (detail is not None and any(one in detail for one in texts))
 
 
-def _without(table: pa.Table, kind: str, ids: pa.Array) -> pa.Table:
+def _without(table: pa.Table, kind: str, wanted: "_Wanted") -> pa.Table:
     """Return rows without what they say of the ids."""
-    named = _named(table, kind, ids)
+    named = _named(table, kind, wanted)
     if kind == "audit":
         for name in _SCRUBBED:
-            table = _nulled(table, name, named)
+            table = _put(table, name, named, None)
         return table
     if kind not in ("memories", "history"):
         return table.filter(pc.invert(named))
-    table = table.filter(pc.invert(pc.is_in(table.column("id"), value_set=ids)))
-    by = pc.is_in(table.column("superseded_by"), value_set=ids)
-    return _nulled(_nulled(table, "superseded_at", by), "superseded_by", by)
+    table = table.filter(pc.invert(pc.is_in(table.column("id"), value_set=wanted.ids)))
+    by = pc.is_in(table.column("superseded_by"), value_set=wanted.ids)
+    return _put(table, "superseded_by", by, ERASED_ID)
 
 
-def _nulled(table: pa.Table, name: str, where: pa.ChunkedArray) -> pa.Table:
+def _put(table: pa.Table, name: str, where: pa.ChunkedArray, value: str | None) -> pa.Table:
+    """Return a table with a value in one column of some rows."""
     index = table.schema.get_field_index(name)
-    column = pc.if_else(where, pa.scalar(None, table.schema.field(index).type), table.column(index))
+    column = pc.if_else(where, pa.scalar(value, table.schema.field(index).type), table.column(index))
     return table.set_column(index, table.schema.field(index), column)
