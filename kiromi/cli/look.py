@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kiromi.cli import options, shown
+from kiromi.cli import moments, options, shown
 from kiromi.cli.command import command
 from kiromi.cli.invocation import Invocation
-from kiromi.cli.values import id_of, selection
+from kiromi.cli.values import selection
 from kiromi.model import MemoryInfo, PartitionInfo, Version
 
 if TYPE_CHECKING:
     from kiromi.store import Store
+    from kiromi.view import StoreView
 
 PANEL = "Look around"
 commands = typer.Typer()
@@ -30,6 +31,7 @@ _HEADER = ("ID", "VERSION", "SIZE", "PARTITION", "KEY", "TITLE")
         "kiromi ls --within user=ana",
         "kiromi ls --where 'trip >= 5 and tags contains \"pref\"' --order-by -event_at --limit 10",
         "kiromi ls --within type=Process --json",
+        "kiromi ls --at before-import --where 'trip >= 5'",
         "kiromi ls --within user=ana --quiet | xargs kiromi rm",
     ],
 )
@@ -37,6 +39,7 @@ def ls(
     cli: Invocation,
     within: options.Within = None,
     where: options.Where = None,
+    at: moments.At = None,
     order_by: Annotated[
         str,
         typer.Option("--order-by", metavar="COLUMN", help="A column, with - in front for descending; ties go by id."),
@@ -52,9 +55,10 @@ def ls(
         typer.Option("--cursor", metavar="TEXT", help="Go on where a listing with --limit ended (next_cursor)."),
     ] = None,
 ) -> None:
-    """List live memories; with --quiet their ids only."""
+    """List live memories, or with --at those of a moment; with --quiet their ids only."""
     with cli.open(read_only=True) as store:
-        listing = _Listing(store, {**selection(within or [], where), "order_by": order_by}, limit, cursor)
+        query = {**selection(within or [], where), "order_by": order_by}
+        listing = _Listing(moments.looking(store, at), query, limit, cursor)
         if cli.is_json:
             cli.items((info for page in listing.pages() for info in page), lambda: listing.next_cursor)
             return
@@ -74,7 +78,7 @@ def ls(
 class _Listing:
     """A listing that is read page by page; ``next_cursor`` is known once its pages were read."""
 
-    store: "Store"
+    store: "Store | StoreView"
     query: Mapping[str, Any]
     limit: int | None
     next_cursor: str | None
@@ -123,11 +127,12 @@ class _Node:
     commands,
     "tree",
     panel=PANEL,
-    examples=["kiromi tree", "kiromi tree --depth 1", "kiromi tree --within user=ana --json"],
+    examples=["kiromi tree", "kiromi tree --depth 1 --at before-import", "kiromi tree --within user=ana --json"],
 )
 def tree(
     cli: Invocation,
     within: options.Within = None,
+    at: moments.At = None,
     depth: Annotated[
         int | None,
         typer.Option("--depth", metavar="N", help="Only so many levels; all of them if not said.", show_default=False),
@@ -138,7 +143,7 @@ def tree(
     Values read as they are; their paths on disk may be percent-encoded (--json has both).
     """
     with cli.open(read_only=True) as store:
-        found = store.partitions(selection(within or [], None)["within"], depth=depth)
+        found = moments.looking(store, at).partitions(selection(within or [], None)["within"], depth=depth)
     if cli.is_json:
         cli.items(found)
         return
@@ -182,10 +187,13 @@ def _labels(partition: PartitionInfo) -> Iterator[str]:
     panel=PANEL,
     examples=["kiromi history 01KAK9Z6B5M3V0QW8XN2RYT4HD", "kiromi history key:pep-0008.md --json"],
 )
-def history(cli: Invocation, reference: options.Reference, namespace: options.Namespace = None) -> None:
+def history(
+    cli: Invocation, reference: options.Reference, namespace: options.Namespace = None, at: moments.At = None
+) -> None:
     """Show every version of a memory, newest first, deleted or not: when it held, where it lies, what changed."""
     with cli.open(read_only=True) as store:
-        versions = store.history(id_of(store, reference, namespace))
+        seen = moments.looking(store, at)
+        versions = seen.history(moments.id_then(store, seen, reference, namespace))
     if cli.is_json:
         cli.items({**shown.plain(v.info), "begin_seq": v.begin_seq, "end_seq": v.end_seq} for v in versions)
         return

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kiromi.cli import options, shown
+from kiromi.cli import moments, options, shown
 from kiromi.cli.command import command
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.values import content, given, id_of, moment, pairs, selection
@@ -99,6 +99,7 @@ def add(
     examples=[
         "kiromi get 01KAK9Z6B5M3V0QW8XN2RYT4HD",
         "kiromi get key:pep-0008.md --namespace peps | less",
+        "kiromi get key:seat --at before-import",
         "kiromi get 01KAK9Z6B5M3V0QW8XN2RYT4HD --info",
     ],
 )
@@ -106,6 +107,7 @@ def get(
     cli: Invocation,
     reference: options.Reference,
     namespace: options.Namespace = None,
+    at: moments.At = None,
     is_info: Annotated[bool, typer.Option("--info", help="Show what is known of it instead of its content.")] = False,
 ) -> None:
     """Write a memory's content to stdout, byte for byte as it was stored.
@@ -114,7 +116,8 @@ def get(
     media type is no text. The content is checked against its SHA-256 before it is shown (exit 8 if it was changed).
     """
     with cli.open(read_only=True) as store:
-        memory = store.get(id_of(store, reference, namespace))
+        seen = moments.looking(store, at)
+        memory = seen.get(moments.id_then(store, seen, reference, namespace))
     if cli.is_json:
         cli.document(memory.info() if is_info else shown.memory_document(memory))
     elif is_info:

@@ -14,8 +14,7 @@ from kiromi.errors import InvalidInput
 from kiromi.model import Link, MemoryInfo, Neighbour, Supersession
 
 if TYPE_CHECKING:
-    from kiromi.store import Store
-    from kiromi.view import StoreView
+    pass
 
 commands = typer.Typer()
 
@@ -270,8 +269,8 @@ def _look(
         raise InvalidInput("from where? --depth and --direction need SRC")
     true_at = moment(valid_at, "--valid-at")
     with cli.open(read_only=True) as store:
-        start = None if src is None else id_of(store, src, namespace)
-        then: Store | StoreView = store if at is None else store.at(moments.ref_of(store, at))
+        then = moments.looking(store, at)
+        start = None if src is None else moments.id_then(store, then, src, namespace)
         if depth is None or start is None:
             _show_links(cli, then.links(start, direction, kind=kind, valid_at=true_at))
         else:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from kiromi.cli import options
+from kiromi.cli import moments, options
 from kiromi.cli.command import command
 from kiromi.cli.hits import show_hits
 from kiromi.cli.invocation import Invocation
@@ -33,6 +33,7 @@ Explain = Annotated[bool, typer.Option("--explain", help="Show what each score i
         "kiromi search '\"night train\" OR ferr*' --within user=ana --where 'trip >= 5' -k 3",
         "kiromi search 'what does she like to eat?' --mode vector --explain",
         "kiromi search 'tags:pref seat' --profile recent --json",
+        "kiromi search 'seat preference' --at 2026-01-31",
     ],
 )
 def search(
@@ -47,6 +48,7 @@ def search(
     k: K = 10,
     within: options.Within = None,
     where: options.Where = None,
+    at: moments.At = None,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +115,7 @@ def search(
                 f'--mode {mode} needs a model, and the store has none: choose one with "kiromi reembed EMBEDDER", or'
                 " use --mode text"
             )
-        hits = store.search(
+        hits = moments.looking(store, at).search(
             query,
             k=k,
             **selection(within or [], where),
