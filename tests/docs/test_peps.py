@@ -11,6 +11,8 @@ import duckdb
 import pytest
 
 from tests.cli.running import Program
+from tests.docs.pages import README, blocks
+from tests.docs.transcripts import Step, run_steps
 
 _PEPS = Path(__file__).resolve().parents[2].parent / "shared" / "corpora" / "peps"
 _TREE = Path(__file__).parent / "golden" / "peps-tree.txt"
@@ -74,3 +76,20 @@ def test_a_pep_is_read_moved_and_traced(kiromi: Program) -> None:
     assert (restored["changed"], restored["unchanged"]) == (1, 735)
     assert kiromi("get", *pep8, "--info", "--json").document["path"] == before["path"]
     assert kiromi("audit", "verify", "--json").document["is_clean"] is True
+
+
+@pytest.mark.skipif(not _PEPS.is_dir(), reason="the corpus is not beside the repository")
+def test_the_story_of_the_readme(tmp_path: Path) -> None:
+    (story,) = [block.code for block in blocks(README, "sh") if block.code.startswith("PEPS=")]
+    (tmp_path / "work").mkdir()
+    first, rest = story.split("\n", 1)
+    assert first == "PEPS=../shared/corpora/peps"
+    command = f"set -eu; PEPS='{_PEPS}'\n{rest}"
+    (done,) = run_steps([Step(command, "")], tmp_path / "work")
+    lines = done.output.splitlines()
+    assert "imported peps: 716 read, 0 added, 50 changed, 666 unchanged, 20 pruned, 0 skipped" in lines
+    assert sum(line.startswith("deleted") for line in lines) == 30
+    assert any(line.startswith("restored seq 1: 50 brought back, ") for line in lines)
+    assert lines[-1] == "every byte is back", done.output[-3000:]
+    assert sum(line.startswith("no difference between seq 1 ") for line in lines) == 1
+    assert any(line.startswith("no problem: 736 memories") for line in lines)
