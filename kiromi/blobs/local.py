@@ -59,7 +59,7 @@ class LocalBlobs(Blobs):
         unsettled = []
         vacated: set[str] = set()
         for settlement in settlements:
-            if self._settle_staged(settlement):
+            if self._settle_at_once(settlement, vacated):
                 continue
             try:
                 self._settle_one(settlement, vacated)
@@ -160,10 +160,10 @@ class LocalBlobs(Blobs):
             raise _storage_error("look at", error) from error
         return None if stat.S_ISDIR(found.st_mode) else found.st_size
 
-    def _settle_staged(self, settlement: Settlement) -> bool:
-        """Settle what was staged and lies nowhere else, at the least cost; return False to have it done with care."""
+    def _settle_at_once(self, settlement: Settlement, vacated: set[str]) -> bool:
+        """Settle what can lie in one place only, at the least cost; return False to have it done with care."""
         goal, places = settlement.goal, settlement.places
-        if goal is None or len(places) != 1 or not places[0].startswith("staging/"):
+        if goal is None or len(places) != 1:
             return False
         folder = goal.rpartition("/")[0]
         if folder not in self._known_folders:
@@ -172,7 +172,7 @@ class LocalBlobs(Blobs):
             os.rename(self._prefix + places[0], self._prefix + goal)
         except OSError:
             return False
-        self._note_unsynced("staging")
+        self._left(places[0], vacated)
         self._note_unsynced(folder)
         return True
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import ROW_SCHEMA, Columns, Row, id_matrix, to_table
+from kiromi.catalog.rows import ID_TYPE, ROW_SCHEMA, Columns, Row, id_matrix, integer_times, to_table
 
 _DELTA_ROWS = 4096
 """The delta becomes a segment at this size."""
@@ -90,6 +90,9 @@ class View:
         seq = changes.head.seq
         were_live = {row.id for row, _ in changes.closed if row.begin_seq <= self.seq}
         count = self.count - len(were_live) + sum(row is not None for row in changes.live.values())
+        if changes.moves is not None:
+            base = self._compacted()
+            return View(seq, self.count, _stacked(_sorted(changes.moves.rows, None), base._segments), {})
         if len(changes.live) >= _BULK_ROWS:
             base = self._compacted()
             gone = [memory_id for memory_id, row in changes.live.items() if row is None]
@@ -99,6 +102,38 @@ class View:
         # Entries, not ids: a memory that is updated over and over would fill the delta all the same.
         view = View(seq, count, self._segments, self._delta, self._delta_entries + len(changes.live))
         return view if view._delta_entries < _DELTA_ROWS else view._compacted()
+
+    def ids(self) -> np.ndarray:
+        """Return the ids of all live memories, in order, as fixed-width bytes: 26 bytes each."""
+        found = np.empty(0, dtype=ID_TYPE)
+        for segment in reversed(self._compacted()._segments):  # oldest first: what is newer hides it
+            found = np.setdiff1d(found, segment.ids, assume_unique=True) if len(found) else found
+            fresh = segment.ids if segment.gone is None else segment.ids[~segment.gone]
+            found = np.concatenate([found, fresh])
+        return np.sort(found)
+
+    def table(self, ids: np.ndarray) -> pa.Table:
+        """Return the rows of those ids that are live: ids ascending, columns of ``ROW_SCHEMA``, times as integers."""
+        parts = []
+        missing = ids
+        for segment in self._compacted()._segments:
+            if not len(missing):
+                break
+            places = segment.ids.searchsorted(missing)
+            places[places == len(segment)] = 0
+            is_found = segment.ids[places] == missing
+            positions = places[is_found]
+            if segment.gone is not None:
+                positions = positions[~segment.gone[positions]]
+            if len(positions):
+                parts.append(segment.columns.take(positions))
+            missing = missing[~is_found]
+        if not parts:
+            return integer_times(ROW_SCHEMA.empty_table())
+        if len(parts) == 1:
+            return parts[0]
+        table = pa.concat_tables(parts)
+        return table.take(pa.array(np.argsort(id_matrix(table.column("id")), kind="stable")))
 
     def _compacted(self) -> "View":
         """Return the same view with its delta turned into a segment."""

@@ -13,10 +13,13 @@ from kiromi.errors import MigrationConflict
 from kiromi.operations.caller import Caller
 from kiromi.session.operation import Operation
 
-_COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts, epoch_us(updated_at)'
+_COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts, epoch_us(updated_at),'
+_COLUMNS += " epoch_us(started_at), last_error"
 
 
 _UNFINISHED = f"SELECT {_COLUMNS} FROM migration_state WHERE status IN ('running', 'paused') ORDER BY started_at, id"
+_LAST = f"SELECT {_COLUMNS} FROM migration_state WHERE kind = ? ORDER BY started_at DESC, id DESC LIMIT 1"
+_FIND = f"SELECT {_COLUMNS} FROM migration_state WHERE id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Job:
     attempts: int
     updated_at: int
     """Microseconds since 1970 UTC."""
+    started_at: int
+    last_error: str | None
 
 
 def digest_of(params: Mapping[str, Any]) -> str:
@@ -55,6 +60,16 @@ def unfinished(caller: Caller) -> list[Job]:
     with caller.session.catalog.snapshot() as cursor:
         found = cursor.execute(_UNFINISHED).fetchall()
     return [_job(values) for values in found]
+
+
+def last(caller: Caller, kind: str) -> Job | None:
+    """Return the job of a kind that was begun last, ended or not."""
+    return _one(caller, _LAST, kind)
+
+
+def find(caller: Caller, job_id: str) -> Job | None:
+    """Return a job by its id."""
+    return _one(caller, _FIND, job_id)
 
 
 def refuse_beside(caller: Caller, what: str, kinds: Collection[str]) -> None:
@@ -91,7 +106,8 @@ def begin(operation: Operation, job_id: str, kind: str, params: Mapping[str, Any
 def resume(operation: Operation, job_id: str) -> None:
     """Record that a job which was begun goes on."""
     operation.execute(
-        "UPDATE migration_state SET attempts = attempts + 1, updated_at = make_timestamptz(?) WHERE id = ?",
+        "UPDATE migration_state SET status = 'running', attempts = attempts + 1, updated_at = make_timestamptz(?)"
+        " WHERE id = ?",
         operation.at,
         job_id,
     )
@@ -119,6 +135,12 @@ def end(operation: Operation, job_id: str, status: str, error: str | None = None
     )
 
 
+def _one(caller: Caller, query: str, value: str) -> Job | None:
+    with caller.session.catalog.snapshot() as cursor:
+        found = cursor.execute(query, [value]).fetchall()
+    return _job(found[0]) if found else None
+
+
 def _job(values: Sequence[Any]) -> Job:
-    job_id, kind, status, digest, params, last, done, total, attempts, updated_at = values
-    return Job(job_id, kind, status, digest, json.loads(params), last, done, total, attempts, updated_at)
+    job_id, kind, status, digest, params, *progress = values
+    return Job(job_id, kind, status, digest, json.loads(params), *progress)
