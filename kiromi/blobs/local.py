@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kiromi.blobs.base import Blobs, NewBlob, Settlement, SyncFailed, Unsettled
@@ -55,7 +55,7 @@ class LocalBlobs(Blobs):
             raise _sync_failed(error) from error
         return False
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[Unsettled]:
+    def settle(self, settlements: Sequence[Settlement], *, keeps_folders: bool = False) -> list[Unsettled]:
         unsettled = []
         vacated: set[str] = set()
         for settlement in settlements:
@@ -65,9 +65,13 @@ class LocalBlobs(Blobs):
                 self._settle_one(settlement, vacated)
             except OSError as error:
                 unsettled.append(Unsettled(settlement.id, settlement.n, str(error)))
-        for folder in vacated:
-            self._remove_empty(folder)
+        if not keeps_folders:
+            self.remove_empty(vacated)
         return unsettled
+
+    def remove_empty(self, folders: Iterable[str]) -> None:
+        for folder in folders:
+            self._remove_empty(folder)
 
     def sync(self) -> None:
         if not self._durable:
@@ -129,8 +133,7 @@ class LocalBlobs(Blobs):
                 self._unlink(path, vacated)
         except OSError as error:
             raise _storage_error("remove", error) from error
-        for folder in vacated:
-            self._remove_empty(folder)
+        self.remove_empty(vacated)
 
     def remove_all(self) -> None:
         shutil.rmtree(self.root)

@@ -6,11 +6,14 @@ It is another form of what :class:`Changes` says with ``live`` and ``closed``, a
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from kiromi.catalog.rows import HISTORY_SCHEMA, MEMORY_SCHEMA
+
+Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +27,7 @@ class Moves:
         return len(self.rows)
 
     @classmethod
-    def of(cls, former: pa.Table, schemes: pa.Array, partitions: pa.Array, attributes: pa.Array, seq: int) -> "Moves":
+    def of(cls, former: pa.Table, schemes: Column, partitions: Column, attributes: Column, seq: int) -> "Moves":
         """Return the moves of rows to what is given for each; no attributes (null) means that they stay."""
         kept = former.column("attributes")
         columns = {
@@ -63,5 +66,3 @@ class Moves:
         sources = [f"data/{folder}{file}" for folder, file in zip(old, files, strict=True)]
         goals = [f"data/{folder}{file}" for folder, file in zip(new, files, strict=True)]
         return list(zip(ids, ns, strict=True)), sources, goals, sizes, exts
-
-

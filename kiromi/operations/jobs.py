@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kiromi.errors import MigrationConflict
+from kiromi.errors import MigrationConflict, NotFound
 from kiromi.operations.caller import Caller
 from kiromi.session.operation import Operation
 
@@ -67,9 +67,16 @@ def last(caller: Caller, kind: str) -> Job | None:
     return _one(caller, _LAST, kind)
 
 
-def find(caller: Caller, job_id: str) -> Job | None:
-    """Return a job by its id."""
-    return _one(caller, _FIND, job_id)
+def get(caller: Caller, job_id: str) -> Job:
+    """Return a job by its id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    job = _one(caller, _FIND, job_id)
+    if job is None:
+        raise NotFound(f"no job has the id {job_id}", job=job_id)
+    return job
 
 
 def refuse_beside(caller: Caller, what: str, kinds: Collection[str]) -> None:
@@ -119,6 +126,16 @@ def advance(operation: Operation, job_id: str, cursor: str, done: int) -> None:
         'UPDATE migration_state SET "cursor" = ?, done = done + ?, updated_at = make_timestamptz(?) WHERE id = ?',
         cursor,
         done,
+        operation.at,
+        job_id,
+    )
+
+
+def fail(operation: Operation, job_id: str, error: str) -> None:
+    """Record why a job stopped; it is still to be ended."""
+    operation.execute(
+        "UPDATE migration_state SET last_error = ?, updated_at = make_timestamptz(?) WHERE id = ?",
+        error,
         operation.at,
         job_id,
     )

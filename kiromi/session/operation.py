@@ -196,7 +196,7 @@ class CommitPlan:
     def _move(self, moves: Moves) -> None:
         self.changes.moves = moves
         keys, sources, goals, sizes, exts = moves.relocated().paths()
-        places = dict(zip(keys, ((source,) for source in sources), strict=True))
+        places: dict[BlobKey, tuple[str, ...]] = dict(zip(keys, ((source,) for source in sources), strict=True))
         for key in keys:
             known = self.known_places(key)
             if known:

@@ -251,6 +251,8 @@ class Session:
         changed: Mapping[str, Row | None] = _NOTHING,
         just_put: Mapping[BlobKey, str] = _NOTHING,
         goals: Mapping[BlobKey, str] = _NOTHING,
+        *,
+        keeps_folders: bool = False,
     ) -> None:
         """Bring every pending blob where it belongs; what fails stays pending and is tried with the next commit.
 
@@ -258,13 +260,14 @@ class Session:
             changed: rows that the view is known to have, which saves looking them up.
             just_put: where this session itself has just put whole blobs.
             goals: where blobs are known to belong, which saves asking for their rows.
+            keeps_folders: whether somebody else removes the folders that become empty.
         """
         pending = self.pending
 
         def live(memory_id: str) -> Row | None:
             return changed[memory_id] if memory_id in changed else self.view.get(memory_id)
 
-        failures = self.blobs.settle(pending.settlements(live, just_put, goals))
+        failures = self.blobs.settle(pending.settlements(live, just_put, goals), keeps_folders=keeps_folders)
         unsettled = {(failure.id, failure.n): failure.reason for failure in failures}
         pending.settled.update(pending.unsettled.keys() - unsettled.keys())
         pending.unsettled = unsettled

@@ -128,6 +128,7 @@ def _is_same(attributes: Mapping[str, Any], name: str, value: Any) -> bool:
 
 def apply_mapper(mapper: Mapper, memory: MemoryInfo) -> Mapping[str, Any] | str:
     """Return what a mapper gives for a memory, checked as attributes are; or why that cannot be taken."""
+    given: Any
     try:
         given = mapper(memory)
     except Exception as error:  # noqa: BLE001 - whatever the caller's code raises is told for this memory
@@ -160,12 +161,12 @@ def wants_content(mapper: Mapper) -> bool:
     return annotation is Memory or annotation in ("Memory", "kiromi.Memory")
 
 
-def reference_of(mapper: Mapper | None) -> str | None:
+def reference_of(mapper: Any) -> str | None:
     """Return ``module:function`` for a mapper, by which a plan names it."""
+    if mapper is not None and not callable(mapper):
+        raise InvalidInput(f"mapper={mapper!r} cannot be called; accepted: a function of a MemoryInfo or Memory")
     if mapper is None:
         return None
-    if not callable(mapper):
-        raise InvalidInput(f"mapper={mapper!r} cannot be called; accepted: a function of a MemoryInfo or Memory")
     name = getattr(mapper, "__qualname__", type(mapper).__qualname__)
     return f"{getattr(mapper, '__module__', type(mapper).__module__)}:{name}"
 

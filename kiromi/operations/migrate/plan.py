@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kiromi.catalog.rows import ID_TYPE, id_matrix, to_rows
+from kiromi.catalog.rows import ID_TYPE, id_matrix, to_rows, to_table
 from kiromi.catalog.view import View
 from kiromi.errors import IntegrityError
 from kiromi.operations.caller import Caller
@@ -85,9 +85,7 @@ def draw(
     return drawn
 
 
-def _chosen(
-    caller: Caller, within: Mapping[str, Any] | None, since: int | None
-) -> tuple[View, np.ndarray, np.ndarray]:
+def _chosen(caller: Caller, within: Mapping[str, Any] | None, since: int | None) -> tuple[View, np.ndarray, np.ndarray]:
     """Return a view, the ids of the memories in scope that it shows, in order, and all that changed after ``since``."""
     session = caller.session
     nothing = np.empty(0, dtype=ID_TYPE)
@@ -149,8 +147,7 @@ def _note(drawn: Drawn, table: pa.Table, places: list[Place | str], number: int 
             if len(drawn.samples) < _SAMPLES and (path, place.partition) not in _pairs(drawn.samples):
                 drawn.samples.append(Relocation(memory_id, path, place.partition))
         targets.append((memory_id, seq, place.partition, place.attributes, None))
-    columns = zip(*targets, strict=True) if targets else ([] for _ in SCHEMA)
-    drawn.targets.add(pa.table([pa.array(column, each.type) for each, column in zip(SCHEMA, columns)], schema=SCHEMA))
+    drawn.targets.add(to_table(targets, SCHEMA))
 
 
 def _count(sizes: dict[str, list[int]], path: str, size: int) -> None:

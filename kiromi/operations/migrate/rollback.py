@@ -4,11 +4,12 @@ The way back is known from history: the row that a batch closed says exactly whe
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from kiromi.catalog.rows import LIVE_ROWS, to_rows
+from kiromi.catalog.rows import LIVE_ROWS, to_rows, to_table
 from kiromi.errors import MigrationConflict
 from kiromi.operations import jobs
 from kiromi.operations.caller import Caller
@@ -25,6 +26,7 @@ from kiromi.session.commit import refuse_within_transaction, transaction
 from kiromi.session.operation import Operation
 
 _CHUNK = 10_000
+_UNDER_WAY = "is being rolled back: resume_migration() goes on"
 _UNCHANGED = """
 SELECT m.id, m.begin_seq, h.partition, CASE WHEN h.attributes <> m.attributes THEN h.attributes END AS attributes,
        NULL::VARCHAR AS reason, h.scheme
@@ -81,7 +83,7 @@ def _origin(caller: Caller) -> Job:
     if job is None:
         raise MigrationConflict("there was no migration: nothing can be rolled back")
     if job.params["rollback_of"] is not None:
-        state = "was rolled back already" if job.status == "done" else "is being rolled back: resume_migration() goes on"
+        state = "was rolled back already" if job.status == "done" else _UNDER_WAY
         raise MigrationConflict(f"the last migration {state}", job=job.id)
     jobs.refuse_beside(caller, "rolling a migration back", ["restore"])
     return job
@@ -90,8 +92,8 @@ def _origin(caller: Caller) -> Job:
 def _begin(caller: Caller, operation: Operation, origin: Job) -> str:
     """Plan the operation that begins a rollback; return the new job's id."""
     session = caller.session
-    now = jobs.find(caller, origin.id)
-    if now is None or now.status not in ("paused", "done"):
+    now = jobs.get(caller, origin.id)
+    if now.status not in ("paused", "done"):
         raise MigrationConflict("the migration was resumed meanwhile: call rollback_migration() again", job=origin.id)
     params = origin.params
     former, number = int(params["former"]), int(params["number"])
@@ -131,12 +133,11 @@ def _targets(caller: Caller, cursor: duckdb.DuckDBPyConnection, origin: str) -> 
     for start in range(0, len(changed), _CHUNK):
         rows = changed[start : start + _CHUNK]
         goals = back(caller.session, cursor, rows, origin)
-        values = []
+        values: list[tuple[Any, ...]] = []
         for row in rows:
             goal = goals[row.id]
             if isinstance(goal, Goal):
                 values.append((row.id, row.begin_seq, *goal.place, None, goal.scheme))
             else:
                 values.append((row.id, row.begin_seq, None, None, goal, None))
-        columns = zip(*values, strict=True)
-        yield pa.table([pa.array(column, each.type) for each, column in zip(_TARGETS, columns, strict=True)], schema=_TARGETS)
+        yield to_table(values, _TARGETS)

@@ -32,9 +32,7 @@ class Target(NamedTuple):
     attributes: str | None
 
 
-Retarget: TypeAlias = Callable[
-    [duckdb.DuckDBPyConnection, Sequence[Row], Mapping[str, Target]], dict[str, Goal | str]
-]
+Retarget: TypeAlias = Callable[[duckdb.DuckDBPyConnection, Sequence[Row], Mapping[str, Target]], dict[str, Goal | str]]
 """Gives for live rows, and what was planned for them, where they go now, or why they stay."""
 
 _VERSIONS = """
@@ -126,7 +124,7 @@ def _unchanged(given: Mapping[str, Any], present: str, planned: str) -> dict[str
 
 def _versions(cursor: duckdb.DuckDBPyConnection, wanted: Sequence[tuple[str, int]]) -> dict[str, str]:
     """Return the attributes of the versions that began with given operations, by id."""
-    columns = {"id": [memory_id for memory_id, _ in wanted], "seq": [seq for _, seq in wanted]}
+    columns: dict[str, list[Any]] = {"id": [memory_id for memory_id, _ in wanted], "seq": [seq for _, seq in wanted]}
     return dict(_asked(cursor, _VERSIONS, columns))
 
 

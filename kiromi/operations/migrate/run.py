@@ -26,7 +26,7 @@ from kiromi.session.operation import Operation
 _FEW = 1_000
 """What changed while the plan was made is planned with writers waiting once it is so little."""
 _ROUNDS = 5
-_NAMED = 20
+_NAMED = 5
 """Unmappable memories that an error message names; its details hold all."""
 
 
@@ -140,7 +140,8 @@ def _begin(caller: Caller, operation: Operation, asked: Asked, parts: list[Drawn
     last = _draw(caller, asked, _unseen, since=parts[-1].seq)  # writers wait now, so nothing can be left out
     parts = [*parts, last]
     _refuse_unmapped(asked, parts)
-    snapshot = plan_snapshot(caller, operation, None, f"before the migration to {asked.scheme.template}", is_safety=True)
+    why = f"before the migration to {asked.scheme.template}"
+    snapshot = plan_snapshot(caller, operation, None, why, is_safety=True)
     former, former_set = session.active_scheme, session.supplied.as_mapping()
     number = plan_activate(session, operation, asked.scheme, asked.sets.as_mapping())
     job_id = session.ids.make()

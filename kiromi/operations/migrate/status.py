@@ -27,8 +27,10 @@ AND m.id NOT IN (SELECT id FROM migration_targets WHERE job = ?)
 def status(caller: Caller) -> MigrationStatus | None:
     """Return how far the last migration is; see ``Store.migration_status``."""
     job = jobs.last(caller, KIND)
-    if job is None:
-        return None
+    return None if job is None else _status_of(caller, job)
+
+
+def _status_of(caller: Caller, job: Job) -> MigrationStatus:
     with caller.session.catalog.snapshot() as cursor:
         ((left,),) = cursor.execute(_COUNT_LEFT, [job.id]).fetchall()
     schemes = caller.session.schemes
@@ -56,9 +58,7 @@ def pause(caller: Caller) -> MigrationStatus:
         if job.status == "running":
             jobs.end(operation, job.id, "paused", job.last_error)
             operation.record("migrate_pause", None, {"job": job.id, "done": job.done})
-    found = status(caller)
-    assert found is not None
-    return found
+    return _status_of(caller, jobs.get(caller, job.id))
 
 
 def unfinished(caller: Caller) -> Job:
@@ -97,8 +97,7 @@ def refuse_beside_migration(caller: Caller) -> None:
 def report_of(caller: Caller, job_id: str) -> MigrationReport:
     """Return what a job did up to now."""
     with caller.session.lease:
-        job = jobs.find(caller, job_id)
-        assert job is not None
+        job = jobs.get(caller, job_id)
         is_rollback = job.params["rollback_of"] is not None
         with caller.session.snapshot() as (_, cursor):
             ((batches, moved, unmoved, changed, deleted, size),) = cursor.execute(_DONE, [job_id]).fetchall()

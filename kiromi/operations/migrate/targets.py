@@ -21,9 +21,7 @@ SCHEMA = pa.schema(
     ]
 )
 """What is known of a target before it is stored; ``scheme`` may be among the columns."""
-_STORED = pa.schema(
-    [("job", pa.string()), ("position", pa.int64()), *SCHEMA, ("scheme", pa.int32())]
-)
+_STORED = pa.schema([("job", pa.string()), ("position", pa.int64()), *SCHEMA, ("scheme", pa.int32())])
 
 
 class Targets:
