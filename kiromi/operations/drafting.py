@@ -301,7 +301,7 @@ def _supplied(
     if not missing:
         return attributes
     values = _values(frozenset(BUILT_INS), attributes, memory_id, key, kind, created_at, event_at)
-    return {**attributes, **session.supplied.texts(values, missing)}
+    return {**attributes, **session.supplied.supplied(values, missing)}
 
 
 def _difference(before: Row, after: Row, names: list[str]) -> dict[str, Any]:

@@ -4,7 +4,8 @@
 none. All are computed from the values as they are given, never from one another.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kiromi.attributes import check_name
@@ -51,18 +52,25 @@ class Assignments:
         """Return names and canonical segments; :meth:`parse` gives the same assignments back."""
         return {name: str(segment) for name, segment in self.segments}
 
-    def texts(self, values: Mapping[str, object], names: Iterable[str] | None = None) -> dict[str, str | None]:
-        """Return what is assigned, of ``names`` only if they are given.
+    def texts(self, values: Mapping[str, object]) -> dict[str, str | None]:
+        """Return what is assigned.
 
         Raises:
             InvalidInput: a field is absent and has no default, or its value does not suit the transform.
         """
-        wanted = None if names is None else frozenset(names)
         found = {}
         for name, segment in self.segments:
-            if wanted is None or name in wanted:
-                try:
+            try:
+                found[name] = segment.text(values)
+            except InvalidInput as error:
+                raise InvalidInput(f"set {name!r}: {error.message}", **error.details) from error
+        return found
+
+    def supplied(self, values: Mapping[str, object], names: Collection[str]) -> dict[str, str | None]:
+        """Return what is assigned to some names, as far as the values allow it."""
+        found = {}
+        for name, segment in self.segments:
+            if name in names:
+                with contextlib.suppress(InvalidInput):
                     found[name] = segment.text(values)
-                except InvalidInput as error:
-                    raise InvalidInput(f"set {name!r}: {error.message}", **error.details) from error
         return found

@@ -4,6 +4,7 @@ A plan over a million memories must not need memory for a million targets.
 """
 
 import tempfile
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,6 +30,7 @@ class Targets:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the object
+        weakref.finalize(self, self._file.close)
         self._writer: pa.RecordBatchFileWriter | None = None
         self.count = 0
 
