@@ -71,6 +71,16 @@ if TYPE_CHECKING:
         Version,
     )
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
+    from kiromi.reports.migration import (
+        Layout,
+        MigrationCost,
+        MigrationPlan,
+        MigrationReport,
+        MigrationStatus,
+        PartitionSize,
+        Relocation,
+        Unmapped,
+    )
     from kiromi.search.ranking import Profile
     from kiromi.store import Store, Transaction, open
     from kiromi.view import StoreView
@@ -107,6 +117,7 @@ __all__ = [
     "KeptSnapshot",
     "KiromiError",
     "KiromiWarning",
+    "Layout",
     "Link",
     "LinkDifference",
     "Memory",
@@ -115,16 +126,22 @@ __all__ = [
     "MemoryInfo",
     "MemoryNotFound",
     "MigrationConflict",
+    "MigrationCost",
+    "MigrationPlan",
+    "MigrationReport",
+    "MigrationStatus",
     "ModelInfo",
     "Neighbour",
     "NotFound",
     "Page",
     "PartitionInfo",
+    "PartitionSize",
     "Problem",
     "Profile",
     "PruneReport",
     "ReembedReport",
     "ReindexReport",
+    "Relocation",
     "SchemeMismatch",
     "Snapshot",
     "SnapshotNotFound",
@@ -136,6 +153,7 @@ __all__ = [
     "StoreView",
     "Supersession",
     "Transaction",
+    "Unmapped",
     "UnsupportedFormat",
     "VerifyReport",
     "Version",
@@ -153,6 +171,7 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
         "kiromi.model",
         "kiromi.embed.base",
         "kiromi.embed.given",
+        "kiromi.reports.migration",
         "kiromi.search.ranking",
         "kiromi.store",
         "kiromi.view",

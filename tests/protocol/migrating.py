@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +175,10 @@ def run_job(job: Job, folder: Path) -> Outcome:
     failures = []
     for point in points:
         world = _World(job.world, folder / "run").copy_of(base)
-        status, message = _fork(_with_kill(world, point, lambda world=world: _run(world, job), rng))
+        status, message = _fork(_with_kill(world, point, partial(_run, world, job), rng))
         assert status == crashing._KILLED, f"point {point} was not reached: {message}"
         shutil.rmtree(world.folder / "graveyard", ignore_errors=True)
-        status, message = _fork(lambda world=world: _finish(world, job))
+        status, message = _fork(partial(_finish, world, job))
         if status != 0:
             failures.append(f"point {point} of {job}: {message}")
         shutil.rmtree(world.folder)

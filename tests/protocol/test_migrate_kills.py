@@ -1,4 +1,4 @@
-"""A scheme migration killed at the steps it takes on disk resumes to the same end, or rolls back; so does a rollback."""
+"""A scheme migration killed at the steps it takes on disk resumes to the same end, or rolls back."""
 
 import json
 import subprocess
