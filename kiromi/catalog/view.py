@@ -31,6 +31,13 @@ class _Segment:
         self.ids = id_matrix(table.column("id"))
         self.gone = gone
 
+    @classmethod
+    def of(cls, columns: Columns, ids: np.ndarray, gone: np.ndarray | None) -> "_Segment":
+        """Return the segment of columns that are in order already."""
+        segment = cls.__new__(cls)
+        segment.columns, segment.ids, segment.gone = columns, ids, gone
+        return segment
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -184,15 +191,19 @@ def _stacked(newest: _Segment, older: tuple[_Segment, ...]) -> tuple[_Segment, .
 def _merged(newer: _Segment, older: _Segment, *, is_oldest: bool) -> _Segment:
     if not len(older):
         return newer
-    new, old = newer.columns.table(), older.columns.table()
     if newer.gone is None and older.gone is None and older.ids[-1] < newer.ids[0]:
-        return _Segment(pa.concat_tables([old, new]), None)
+        kept = np.ones(len(older), dtype=bool)
+        ids = np.concatenate([older.ids, newer.ids])
+        return _Segment.of(older.columns.merged(newer.columns, kept, None), ids, None)
     kept = ~np.isin(older.ids, newer.ids, assume_unique=True)
-    table = pa.concat_tables([old.filter(pa.array(kept)), new])
+    ids = np.concatenate([older.ids[kept], newer.ids])
     gone = np.concatenate([_flags(older)[kept], _flags(newer)])
+    order = np.argsort(ids, kind="stable")
     if is_oldest and gone.any():
-        table, gone = table.filter(pa.array(~gone)), np.zeros(int((~gone).sum()), dtype=bool)
-    return _sorted(table, gone if gone.any() else None) if len(table) else _Segment(table, None)
+        order = order[~gone[order]]
+    gone = gone[order]
+    columns = older.columns.merged(newer.columns, kept, order)
+    return _Segment.of(columns, ids[order], gone if gone.any() else None)
 
 
 def _flags(segment: _Segment) -> np.ndarray:
