@@ -91,13 +91,15 @@ def test_reads_find_what_a_slow_copy_has_not_moved_yet(store: kiromi.Store, faul
     settled(store)
 
 
-def test_a_store_that_answers_nothing_keeps_both_places_in_mind(store: kiromi.Store, faulty: FaultyFileSystem) -> None:
+def test_every_place_is_kept_in_mind_where_a_blob_may_lie(store: kiromi.Store, faulty: FaultyFileSystem) -> None:
     fill(store, 4)
     before = contents(store)
     faulty.faults = [Fault("cp_file", NO_ANSWER, times=100)]
     migrate(store, SECOND, batch_size=2)
     assert store.stats().pending == 4
     assert contents(store) == before
+    migrate(store, "n={n}")
+    assert contents(store) == before  # each lies where it lay two schemes ago
     store.rollback_migration()
     assert contents(store) == before
     faulty.faults = []
