@@ -78,6 +78,16 @@ if TYPE_CHECKING:
     from kiromi.reports.archives import ArchiveCheck, ArchiveReport, RecoveredMemory, RecoverReport
     from kiromi.reports.erasing import EraseReport
     from kiromi.reports.gc import GcReport
+    from kiromi.reports.migration import (
+        Layout,
+        MigrationCost,
+        MigrationPlan,
+        MigrationReport,
+        MigrationStatus,
+        PartitionSize,
+        Relocation,
+        Unmapped,
+    )
     from kiromi.reports.restoring import LeftAlone, RestoreReport
     from kiromi.search.ranking import Profile
     from kiromi.store import Store, Transaction, open
@@ -120,6 +130,7 @@ __all__ = [
     "KeptSnapshot",
     "KiromiError",
     "KiromiWarning",
+    "Layout",
     "LeftAlone",
     "Link",
     "LinkDifference",
@@ -129,11 +140,16 @@ __all__ = [
     "MemoryInfo",
     "MemoryNotFound",
     "MigrationConflict",
+    "MigrationCost",
+    "MigrationPlan",
+    "MigrationReport",
+    "MigrationStatus",
     "ModelInfo",
     "Neighbour",
     "NotFound",
     "Page",
     "PartitionInfo",
+    "PartitionSize",
     "Problem",
     "Profile",
     "PruneReport",
@@ -141,6 +157,7 @@ __all__ = [
     "RecoveredMemory",
     "ReembedReport",
     "ReindexReport",
+    "Relocation",
     "RestoreReport",
     "SchemeMismatch",
     "Snapshot",
@@ -153,6 +170,7 @@ __all__ = [
     "StoreView",
     "Supersession",
     "Transaction",
+    "Unmapped",
     "UnsupportedFormat",
     "VerifyReport",
     "Version",
@@ -176,6 +194,7 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
         "kiromi.reports.erasing",
         "kiromi.embed.base",
         "kiromi.embed.given",
+        "kiromi.reports.migration",
         "kiromi.search.ranking",
         "kiromi.store",
         "kiromi.view",

@@ -5,7 +5,7 @@ from the catalog. Every backend passes ``tests/blobs/contract.py``.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kiromi.errors import StorageError
@@ -71,12 +71,19 @@ class Blobs(ABC):
         """
 
     @abstractmethod
-    def settle(self, settlements: Sequence[Settlement]) -> list[Unsettled]:
+    def settle(self, settlements: Sequence[Settlement], *, keeps_folders: bool = False) -> list[Unsettled]:
         """Bring each blob to its goal from any whole place, and delete its other places. Idempotent.
+
+        Folders that become empty go too, unless ``keeps_folders`` says that somebody removes them later: to look
+        whether a large folder is empty takes the filesystem longer than to rename a file.
 
         Returns:
             Those that could not be settled; never raises for a single blob.
         """
+
+    @abstractmethod
+    def remove_empty(self, folders: Iterable[str]) -> None:
+        """Remove those folders that are empty, and those above them that become so."""
 
     @abstractmethod
     def sync(self) -> None:

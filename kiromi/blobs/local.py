@@ -12,7 +12,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kiromi.blobs.base import Blobs, NewBlob, Settlement, SyncFailed, Unsettled
@@ -56,19 +56,23 @@ class LocalBlobs(Blobs):
             raise _sync_failed(error) from error
         return False
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[Unsettled]:
+    def settle(self, settlements: Sequence[Settlement], *, keeps_folders: bool = False) -> list[Unsettled]:
         unsettled = []
         vacated: set[str] = set()
         for settlement in settlements:
-            if self._settle_staged(settlement):
+            if self._settle_at_once(settlement, vacated):
                 continue
             try:
                 self._settle_one(settlement, vacated)
             except OSError as error:
                 unsettled.append(Unsettled(settlement.id, settlement.n, str(error)))
-        for folder in vacated:
-            self._remove_empty(folder)
+        if not keeps_folders:
+            self.remove_empty(vacated)
         return unsettled
+
+    def remove_empty(self, folders: Iterable[str]) -> None:
+        for folder in folders:
+            self._remove_empty(folder)
 
     def sync(self) -> None:
         if not self._durable:
@@ -146,8 +150,7 @@ class LocalBlobs(Blobs):
                 self._unlink(path, vacated)
         except OSError as error:
             raise _storage_error("remove", error) from error
-        for folder in vacated:
-            self._remove_empty(folder)
+        self.remove_empty(vacated)
 
     def remove_all(self) -> None:
         shutil.rmtree(self.root)
@@ -191,10 +194,10 @@ class LocalBlobs(Blobs):
             raise _storage_error("look at", error) from error
         return None if stat.S_ISDIR(found.st_mode) else found
 
-    def _settle_staged(self, settlement: Settlement) -> bool:
-        """Settle what was staged and lies nowhere else, at the least cost; return False to have it done with care."""
+    def _settle_at_once(self, settlement: Settlement, vacated: set[str]) -> bool:
+        """Settle what can lie in one place only, at the least cost; return False to have it done with care."""
         goal, places = settlement.goal, settlement.places
-        if goal is None or len(places) != 1 or not places[0].startswith("staging/"):
+        if goal is None or len(places) != 1:
             return False
         folder = goal.rpartition("/")[0]
         if folder not in self._known_folders:
@@ -203,7 +206,7 @@ class LocalBlobs(Blobs):
             os.rename(self._prefix + places[0], self._prefix + goal)
         except OSError:
             return False
-        self._note_unsynced("staging")
+        self._left(places[0], vacated)
         self._note_unsynced(folder)
         return True
 

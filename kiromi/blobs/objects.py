@@ -40,8 +40,11 @@ class ObjectBlobs(Blobs):
             raise StorageError(f"cannot write blobs below {self.root}: {error}") from error
         return True
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[Unsettled]:
+    def settle(self, settlements: Sequence[Settlement], *, keeps_folders: bool = False) -> list[Unsettled]:
         return [failure for failure in self._each(self._settle_one, settlements) if failure is not None]
+
+    def remove_empty(self, folders: Iterable[str]) -> None:
+        """Do nothing: an object store has no folders."""
 
     def sync(self) -> None:
         """Do nothing: an object store has made an object durable when it acknowledges it."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from kiromi.catalog.moves import Moves
 from kiromi.catalog.rows import MEMORY_SCHEMA, ROW_SCHEMA, AuditRow, Row, to_table
 from kiromi.catalog.vectors import ContentVectors, from_text, to_text
 
@@ -60,7 +61,22 @@ class Changes:
     """Vectors of contents that had none of that model, each with the seq that brings it in."""
     statements: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     """SQL, with its parameters, of what is too rare to have a form of its own; such changes are never journalled."""
+    loads: list[tuple[str, pa.Table | pa.RecordBatchReader]] = field(default_factory=list)
+    """Rows for tables that have no form of their own here, by the table's name; never journalled either."""
+    moves: Moves | None = None
+    """Rows that move, of an operation that does nothing else to rows and is alone in its commit."""
+    goals: dict[BlobKey, str] = field(default_factory=dict)
+    """Where the blobs of ``moves`` belong now: what settle would else ask the view for, one by one."""
     _live_table: pa.Table | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a journal entry can hold it."""
+        return not self.statements and not self.loads and self.moves is None
+
+    def touched(self) -> int:
+        """Return how many memories are touched."""
+        return len(self.live) + (0 if self.moves is None else len(self.moves))
 
     def live_table(self) -> pa.Table:
         """Return the rows that are live afterwards as Arrow with the columns of ``ROW_SCHEMA``; made once."""
@@ -116,6 +132,9 @@ def combine(parts: Iterable[Changes]) -> Changes:
         dict(first.places),
         list(first.vectors),
         list(first.statements),
+        list(first.loads),
+        first.moves,
+        first.goals,
     )
     for part in rest:
         total.head = part.head
@@ -126,6 +145,7 @@ def combine(parts: Iterable[Changes]) -> Changes:
         total.places.update(part.places)
         total.vectors.extend(part.vectors)
         total.statements.extend(part.statements)
+        total.loads.extend(part.loads)
     return total
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from kiromi.catalog import vectors
 from kiromi.catalog.changes import BlobKey, Changes, Head, combine, from_journal, to_journal
 from kiromi.catalog.migrations import apply_migrations, known_migrations, missing_migrations
+from kiromi.catalog.moves import Moves
 from kiromi.catalog.rows import (
     AUDIT_SCHEMA,
     CLOSED_ROWS,
@@ -192,10 +193,11 @@ class Catalog:
         with suppress(duckdb.Error):  # another cursor reads: it is checkpointed later
             self._writer.execute("CHECKPOINT").fetchall()
 
-    def active_scheme(self) -> int:
-        """Return the number of the scheme that new memories follow."""
-        found = self._row("SELECT scheme FROM scheme_events ORDER BY seq DESC LIMIT 1")
-        return int(found[0])
+    def active_schemes(self) -> tuple[int, int | None]:
+        """Return the number of the scheme that new memories follow, and of the one that was active before, if any."""
+        query = "SELECT scheme FROM scheme_events ORDER BY seq DESC LIMIT 2"
+        active, *former = [int(number) for (number,) in self._connection.execute(query).fetchall()]
+        return active, former[0] if former else None
 
     # -- commits ----------------------------------------------------------------------------------------------------
 
@@ -212,7 +214,7 @@ class Catalog:
         """
         rows = len(changes.live) + len(changes.closed) + len(changes.audit)
         rows += sum(len(item.spans) for item, _ in changes.vectors)
-        if rows <= JOURNAL_ROWS and not changes.statements and len(self._journal) < FOLD_ENTRIES:
+        if rows <= JOURNAL_ROWS and changes.is_plain and len(self._journal) < FOLD_ENTRIES:
             self._journalist.execute("INSERT INTO journal VALUES (?, ?)", [changes.head.seq, to_journal(changes)])
             self._journal.append(changes)
             self._remember_keys(changes)
@@ -290,10 +292,14 @@ class Catalog:
         fresh = {key: places for key, places in total.places.items() if key not in cleared}
         with self.transaction() as cursor:
             _delete_ids(cursor, {row.id for row, _ in total.closed})
+            if total.moves is not None:
+                _move(cursor, total.moves)
             _insert_live(cursor, total)
             _insert(cursor, "history", [(*row[: len(MEMORY_SCHEMA)], end) for row, end in total.closed], HISTORY_SCHEMA)
             _insert(cursor, "audit_log", total.audit, AUDIT_SCHEMA)
             vectors.insert(cursor, total.vectors)
+            for name, table in total.loads:  # first, so that statements can look at what was loaded
+                _with_table(cursor, table, f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
             for statement, parameters in total.statements:
                 cursor.execute(statement, parameters).fetchall()
             if gone:
@@ -441,6 +447,13 @@ def _insert_live(cursor: duckdb.DuckDBPyConnection, changes: Changes) -> None:
 def _delete_ids(cursor: duckdb.DuckDBPyConnection, ids: set[str]) -> None:
     if ids:
         _with_table(cursor, pa.table({"id": sorted(ids)}), "DELETE FROM memories WHERE id IN (SELECT id FROM incoming)")
+
+
+def _move(cursor: duckdb.DuckDBPyConnection, moves: Moves) -> None:
+    # In the order of ids, so that the bounds of row groups tell DuckDB where to look.
+    _with_table(cursor, moves.rows.select(["id"]), "DELETE FROM memories WHERE id IN (SELECT id FROM incoming)")
+    _with_table(cursor, moves.live(), "INSERT INTO memories BY NAME SELECT * FROM incoming")
+    _with_table(cursor, moves.closed(), "INSERT INTO history BY NAME SELECT * FROM incoming")
 
 
 def _delete_pending(cursor: duckdb.DuckDBPyConnection, keys: set[BlobKey], *, everything: bool) -> None:

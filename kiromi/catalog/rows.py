@@ -165,8 +165,10 @@ class Columns:
     __slots__ = ("_blank", "_columns", "_count", "_readers")
 
     def __init__(self, table: pa.Table) -> None:
-        self._count = len(table)
-        found = [_compact(column) for column in integer_times(table).columns]
+        self._hold([_compact(column) for column in integer_times(table).columns], len(table))
+
+    def _hold(self, found: Sequence["pa.ChunkedArray | pa.Scalar"], count: int) -> None:
+        self._count = count
         self._columns = tuple(found)
         self._blank = [None if isinstance(column, pa.ChunkedArray) else column.as_py() for column in found]
         self._blank[_TAGS] = tuple(self._blank[_TAGS] or ())
@@ -179,10 +181,54 @@ class Columns:
             values[place] = read(index)
         return Row._make(values)
 
+    def merged(self, newer: "Columns", kept: npt.NDArray[np.bool_], order: npt.NDArray[np.int64] | None) -> "Columns":
+        """Return the kept rows of these and then those of others, taken in an order; None: as they come.
+
+        Column by column, so that merging large ones takes little more memory than the result.
+        """
+        mask = None if kept.all() else pa.array(kept)
+        positions = None if order is None else pa.array(order)
+        count = int(kept.sum()) + newer._count if order is None else len(order)
+        found = []
+        for old, new in zip(self._columns, newer._columns, strict=True):
+            if isinstance(old, pa.Scalar) and isinstance(new, pa.Scalar) and old.equals(new):
+                found.append(old)
+                continue
+            above = new if isinstance(new, pa.ChunkedArray) else pa.repeat(new, newer._count)
+            below = old if isinstance(old, pa.ChunkedArray) else pa.repeat(old, self._count)
+            if mask is not None:
+                below = below.filter(mask)
+            column = pa.chunked_array([*_chunks(below), *_chunks(above)], type=above.type)
+            found.append(_compact(column if positions is None else column.take(positions)))
+        result = Columns.__new__(Columns)
+        result._hold(found, count)
+        return result
+
+    def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
+        """Return the rows at ascending positions as a table; what lies close together costs little.
+
+        It is a copy always: a slice would keep all of these alive.
+        """
+        count = len(positions)
+        first = int(positions[0]) if count else 0
+        width = int(positions[-1]) - first + 1 if count else 0
+        inside = pa.array(positions - first)
+
+        def part(column: pa.ChunkedArray | pa.Scalar) -> pa.ChunkedArray | pa.Array:
+            if isinstance(column, pa.Scalar):
+                return pa.repeat(column, count)
+            return column.slice(first, width).take(inside)
+
+        return pa.table([part(column) for column in self._columns], names=ROW_SCHEMA.names)
+
     def table(self) -> pa.Table:
         """Return all of them as a table."""
         arrays = [c if isinstance(c, pa.ChunkedArray) else pa.repeat(c, self._count) for c in self._columns]
         return pa.table(arrays, names=ROW_SCHEMA.names)
+
+
+def _chunks(column: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
+    return list(column.chunks) if isinstance(column, pa.ChunkedArray) else [column]
 
 
 def _compact(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Scalar:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import ROW_SCHEMA, Columns, Row, id_matrix, to_table
+from kiromi.catalog.rows import ID_TYPE, ROW_SCHEMA, Columns, Row, id_matrix, integer_times, to_table
 
 _DELTA_ROWS = 4096
 """The delta becomes a segment at this size."""
@@ -30,6 +30,13 @@ class _Segment:
         self.columns = Columns(table)
         self.ids = id_matrix(table.column("id"))
         self.gone = gone
+
+    @classmethod
+    def of(cls, columns: Columns, ids: np.ndarray, gone: np.ndarray | None) -> "_Segment":
+        """Return the segment of columns that are in order already."""
+        segment = cls.__new__(cls)
+        segment.columns, segment.ids, segment.gone = columns, ids, gone
+        return segment
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -90,6 +97,9 @@ class View:
         seq = changes.head.seq
         were_live = {row.id for row, _ in changes.closed if row.begin_seq <= self.seq}
         count = self.count - len(were_live) + sum(row is not None for row in changes.live.values())
+        if changes.moves is not None:
+            base = self._compacted()
+            return View(seq, self.count, _stacked(_sorted(changes.moves.rows, None), base._segments), {})
         if len(changes.live) >= _BULK_ROWS:
             base = self._compacted()
             gone = [memory_id for memory_id, row in changes.live.items() if row is None]
@@ -99,6 +109,38 @@ class View:
         # Entries, not ids: a memory that is updated over and over would fill the delta all the same.
         view = View(seq, count, self._segments, self._delta, self._delta_entries + len(changes.live))
         return view if view._delta_entries < _DELTA_ROWS else view._compacted()
+
+    def ids(self) -> np.ndarray:
+        """Return the ids of all live memories, in order, as fixed-width bytes: 26 bytes each."""
+        found = np.empty(0, dtype=ID_TYPE)
+        for segment in reversed(self._compacted()._segments):  # oldest first: what is newer hides it
+            found = np.setdiff1d(found, segment.ids, assume_unique=True) if len(found) else found
+            fresh = segment.ids if segment.gone is None else segment.ids[~segment.gone]
+            found = np.concatenate([found, fresh])
+        return np.sort(found)
+
+    def table(self, ids: np.ndarray) -> pa.Table:
+        """Return the rows of those ids that are live: ids ascending, columns of ``ROW_SCHEMA``, times as integers."""
+        parts = []
+        missing = ids
+        for segment in self._compacted()._segments:
+            if not len(missing):
+                break
+            places = segment.ids.searchsorted(missing)
+            places[places == len(segment)] = 0
+            is_found = segment.ids[places] == missing
+            positions = places[is_found]
+            if segment.gone is not None:
+                positions = positions[~segment.gone[positions]]
+            if len(positions):
+                parts.append(segment.columns.take(positions))
+            missing = missing[~is_found]
+        if not parts:
+            return integer_times(ROW_SCHEMA.empty_table())
+        if len(parts) == 1:
+            return parts[0]
+        table = pa.concat_tables(parts)
+        return table.take(pa.array(np.argsort(id_matrix(table.column("id")), kind="stable")))
 
     def _compacted(self) -> "View":
         """Return the same view with its delta turned into a segment."""
@@ -149,15 +191,19 @@ def _stacked(newest: _Segment, older: tuple[_Segment, ...]) -> tuple[_Segment, .
 def _merged(newer: _Segment, older: _Segment, *, is_oldest: bool) -> _Segment:
     if not len(older):
         return newer
-    new, old = newer.columns.table(), older.columns.table()
     if newer.gone is None and older.gone is None and older.ids[-1] < newer.ids[0]:
-        return _Segment(pa.concat_tables([old, new]), None)
+        kept = np.ones(len(older), dtype=bool)
+        ids = np.concatenate([older.ids, newer.ids])
+        return _Segment.of(older.columns.merged(newer.columns, kept, None), ids, None)
     kept = ~np.isin(older.ids, newer.ids, assume_unique=True)
-    table = pa.concat_tables([old.filter(pa.array(kept)), new])
+    ids = np.concatenate([older.ids[kept], newer.ids])
     gone = np.concatenate([_flags(older)[kept], _flags(newer)])
+    order = np.argsort(ids, kind="stable")
     if is_oldest and gone.any():
-        table, gone = table.filter(pa.array(~gone)), np.zeros(int((~gone).sum()), dtype=bool)
-    return _sorted(table, gone if gone.any() else None) if len(table) else _Segment(table, None)
+        order = order[~gone[order]]
+    gone = gone[order]
+    columns = older.columns.merged(newer.columns, kept, order)
+    return _Segment.of(columns, ids[order], gone if gone.any() else None)
 
 
 def _flags(segment: _Segment) -> np.ndarray:

@@ -159,7 +159,7 @@ def _commit_batches(
     number = 0
     under_way: Future[tuple[int, tuple[str, ...]]] | None = None
     source = iter(batches)
-    with _fewer_collections(), ThreadPoolExecutor(1, "kiromi-commit") as committer:
+    with fewer_collections(), ThreadPoolExecutor(1, "kiromi-commit") as committer:
         failure: BaseException | None = None
         while failure is None:
             try:
@@ -209,7 +209,7 @@ def _append_batch(
 
 
 @contextlib.contextmanager
-def _fewer_collections() -> Iterator[None]:
+def fewer_collections() -> Iterator[None]:
     """Let the garbage collector look for cycles less often meanwhile.
 
     A batch makes ten thousand objects and no cycle; looking them through every 700 allocations takes an eighth of the

@@ -1,7 +1,7 @@
 """From drafts to rows: what append, put and update share."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import fields
 from datetime import datetime
 from json.encoder import encode_basestring as quoted
@@ -67,6 +67,8 @@ def create(
     number = session.active_scheme
     content = draft.content
     n = last_n + 1
+    if session.supplied.segments:
+        attributes = _supplied(session, attributes, memory_id, draft.key, draft.kind, created_at, event_at)
     # By position, in the order of Row: by name it takes twice as long, and bulk appends are made of this.
     row = Row(
         memory_id,
@@ -136,6 +138,8 @@ def replace(
     attributes = draft.attributes
     if caller.scope.wanted:
         attributes = {**caller.scope.defaults(), **attributes}
+    if session.supplied.segments and row.scheme == session.active_scheme:
+        attributes = _supplied(session, attributes, row.id, draft.key, draft.kind, row.created_at, event_at)
     encoded = encode_attributes(attributes)
     # A memory keeps the scheme under which its path was made until a migration moves it.
     partition = _render(session, row.scheme, attributes, row.id, draft.key, draft.kind, row.created_at, event_at)
@@ -260,19 +264,55 @@ def _render(
     created_at: int,
     event_at: int,
 ) -> str:
-    built_ins = session.built_ins[number]
-    values: Mapping[str, Any] = attributes
-    if built_ins:
-        given: dict[str, Any] = {"id": memory_id, "kind": kind}
-        if key is not None:
-            given["key"] = key
-        if "created_at" in built_ins:
-            given["created_at"] = from_micros(created_at)
-        if "event_at" in built_ins:
-            given["event_at"] = from_micros(event_at)
-        # A built-in hides an attribute of its name, also where the memory has no key.
-        values = {name: value for name, value in attributes.items() if name not in built_ins} | given
-    return session.schemes[number].render(values, fold_case=session.meta.fold_case).path
+    values = _values(session.built_ins[number], attributes, memory_id, key, kind, created_at, event_at)
+    try:
+        return session.schemes[number].render(values, fold_case=session.meta.fold_case).path
+    except InvalidInput as error:
+        former = session.former_scheme
+        if number != session.active_scheme or former is None:
+            raise
+        template = session.schemes[former].template
+        raise InvalidInput(f"{error.message} (until lately the scheme was {template!r})", **error.details) from error
+
+
+def _values(
+    built_ins: Set[str],
+    attributes: Mapping[str, Any],
+    memory_id: str,
+    key: str | None,
+    kind: str,
+    created_at: int,
+    event_at: int,
+) -> Mapping[str, Any]:
+    """Return what templates are rendered from: attributes, and those built-ins that they read."""
+    if not built_ins:
+        return attributes
+    given: dict[str, Any] = {"id": memory_id, "kind": kind}
+    if key is not None:
+        given["key"] = key
+    if "created_at" in built_ins:
+        given["created_at"] = from_micros(created_at)
+    if "event_at" in built_ins:
+        given["event_at"] = from_micros(event_at)
+    # A built-in hides an attribute of its name, also where the memory has no key.
+    return {name: value for name, value in attributes.items() if name not in built_ins} | given
+
+
+def _supplied(
+    session: Session,
+    attributes: Mapping[str, Any],
+    memory_id: str,
+    key: str | None,
+    kind: str,
+    created_at: int,
+    event_at: int,
+) -> Mapping[str, Any]:
+    """Return attributes with those that the migration to the active scheme set, where they are not said."""
+    missing = [name for name, _ in session.supplied.segments if name not in attributes]
+    if not missing:
+        return attributes
+    values = _values(frozenset(BUILT_INS), attributes, memory_id, key, kind, created_at, event_at)
+    return {**attributes, **session.supplied.supplied(values, missing)}
 
 
 def _difference(before: Row, after: Row, names: list[str]) -> dict[str, Any]:

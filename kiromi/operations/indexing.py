@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import Row
+from kiromi.catalog.rows import Row, to_rows
 from kiromi.catalog.vectors import ContentVectors
 from kiromi.errors import IndexCorrupt, IndexWarning
 from kiromi.index.items import PassageBatch
@@ -169,6 +169,15 @@ class Indices:
 
     # -- for reindex ------------------------------------------------------------------------------------------------
 
+    def has_vectors(self) -> bool:
+        """Tell whether there is an index of the active model's vectors, open or on disk."""
+        model = self._session.active_model
+        return self._vectors.index is not None or (model is not None and self._vector_folder(model).is_dir())
+
+    def has_text(self) -> bool:
+        """Tell whether there is a text index, open or on disk."""
+        return self._text.index is not None or self._text_folder().is_dir()
+
     def rebuild_vectors(self, on_progress: OnProgress) -> None:
         """Build the vector index from the catalog beside the one in use, then put it in its place."""
         model = _present(self._session.active_model)
@@ -236,7 +245,7 @@ class Indices:
                 late += heard
         # What only one of them takes in must not pile up for the other.
         for opened in (self._vectors, self._text):
-            if opened.late is not None and sum(len(changes.live) for changes in opened.late) > _MANY:
+            if opened.late is not None and sum(changes.touched() for changes in opened.late) > _MANY:
                 opened.late = None
 
     def _catch_vectors_up(self) -> None:
@@ -477,6 +486,8 @@ def _outcome(changes: Sequence[Changes]) -> tuple[list[Row], list[str]]:
     latest: dict[str, Row | None] = {}
     for change in changes:
         latest.update(change.live)
+        if change.moves is not None:
+            latest.update((row.id, row) for row in to_rows(change.moves.rows))
     live = [row for row in latest.values() if row is not None]
     return live, [memory_id for memory_id, row in latest.items() if row is None]
 

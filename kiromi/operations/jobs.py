@@ -11,14 +11,17 @@ from typing import Any
 
 import duckdb
 
-from kiromi.errors import MigrationConflict
+from kiromi.errors import MigrationConflict, NotFound
 from kiromi.operations.caller import Caller
 from kiromi.session.operation import Operation
 
-_COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts, epoch_us(updated_at)'
+_COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts, epoch_us(updated_at),'
+_COLUMNS += " epoch_us(started_at), last_error"
 
 
 _UNFINISHED = f"SELECT {_COLUMNS} FROM migration_state WHERE status IN ('running', 'paused') ORDER BY started_at, id"
+_LAST = f"SELECT {_COLUMNS} FROM migration_state WHERE kind = ? ORDER BY started_at DESC, id DESC LIMIT 1"
+_FIND = f"SELECT {_COLUMNS} FROM migration_state WHERE id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Job:
     attempts: int
     updated_at: int
     """Microseconds since 1970 UTC."""
+    started_at: int
+    last_error: str | None
 
 
 def digest_of(params: Mapping[str, Any]) -> str:
@@ -61,15 +66,30 @@ def unfinished(caller: Caller) -> list[Job]:
 
 def find(caller: Caller, job_id: str) -> Job | None:
     """Return a job by its id, ended or not."""
-    with caller.session.catalog.snapshot() as cursor:
-        found = cursor.execute(f"SELECT {_COLUMNS} FROM migration_state WHERE id = ?", [job_id]).fetchall()
-    return _job(found[0]) if found else None
+    return _one(caller, _FIND, job_id)
 
 
 def pins_of(cursor: duckdb.DuckDBPyConnection) -> list[int]:
     """Return the moments that unfinished jobs need, ascending, each once."""
     params = [json.loads(job[4]) for job in cursor.execute(_UNFINISHED).fetchall()]
     return sorted({int(seq) for found in params for seq in found.get("pins", ())})
+
+
+def last(caller: Caller, kind: str) -> Job | None:
+    """Return the job of a kind that was begun last, ended or not."""
+    return _one(caller, _LAST, kind)
+
+
+def get(caller: Caller, job_id: str) -> Job:
+    """Return a job by its id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    job = find(caller, job_id)
+    if job is None:
+        raise NotFound(f"no job has the id {job_id}", job=job_id)
+    return job
 
 
 def refuse_beside(caller: Caller, what: str, kinds: Collection[str]) -> None:
@@ -106,7 +126,8 @@ def begin(operation: Operation, job_id: str, kind: str, params: Mapping[str, Any
 def resume(operation: Operation, job_id: str) -> None:
     """Record that a job which was begun goes on."""
     operation.execute(
-        "UPDATE migration_state SET attempts = attempts + 1, updated_at = make_timestamptz(?) WHERE id = ?",
+        "UPDATE migration_state SET status = 'running', attempts = attempts + 1, updated_at = make_timestamptz(?)"
+        " WHERE id = ?",
         operation.at,
         job_id,
     )
@@ -123,6 +144,16 @@ def advance(operation: Operation, job_id: str, cursor: str, done: int) -> None:
     )
 
 
+def fail(operation: Operation, job_id: str, error: str) -> None:
+    """Record why a job stopped; it is still to be ended."""
+    operation.execute(
+        "UPDATE migration_state SET last_error = ?, updated_at = make_timestamptz(?) WHERE id = ?",
+        error,
+        operation.at,
+        job_id,
+    )
+
+
 def end(operation: Operation, job_id: str, status: str, error: str | None = None) -> None:
     """Record a job's end."""
     operation.execute(
@@ -134,6 +165,12 @@ def end(operation: Operation, job_id: str, status: str, error: str | None = None
     )
 
 
+def _one(caller: Caller, query: str, value: str) -> Job | None:
+    with caller.session.catalog.snapshot() as cursor:
+        found = cursor.execute(query, [value]).fetchall()
+    return _job(found[0]) if found else None
+
+
 def _job(values: Sequence[Any]) -> Job:
-    job_id, kind, status, digest, params, last, done, total, attempts, updated_at = values
-    return Job(job_id, kind, status, digest, json.loads(params), last, done, total, attempts, updated_at)
+    job_id, kind, status, digest, params, *progress = values
+    return Job(job_id, kind, status, digest, json.loads(params), *progress)

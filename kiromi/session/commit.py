@@ -170,6 +170,13 @@ def commit(session: Session, plan: CommitPlan) -> None:
     """
     session.lease.check()
     changes, pending = plan.changes, session.pending
+    if changes.moves is not None:
+        # Moves go to the tables at once. What the last batch settled is made durable first: its pending rows go with
+        # this commit, so a migration syncs once a batch.
+        if session.catalog.is_folded:
+            session.sync_settled()
+        else:
+            session.fold()
     pending.reopen(changes.places)
 
     # Stage: new bytes are durable before any row names them.
@@ -199,7 +206,7 @@ def commit(session: Session, plan: CommitPlan) -> None:
         return
 
     # Settle: each blob to the one place where it belongs. What fails here stays pending; the operation has succeeded.
-    session.settle(changes.live, put)
+    session.settle(changes.live, put, changes.goals, keeps_folders=changes.moves is not None)
 
 
 def _stage(session: Session, plan: CommitPlan) -> None:

@@ -37,7 +37,7 @@ class Feed:
         with self._guard:
             if self._since is None:
                 return
-            rows = len(changes.live) + sum(len(item.spans) for item, _ in changes.vectors)
+            rows = changes.touched() + sum(len(item.spans) for item, _ in changes.vectors)
             self._changes.append((rows, changes))
             self._rows += rows
             if self._rows > _MAX_ROWS:

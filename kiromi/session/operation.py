@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import pyarrow as pa
+
 from kiromi.blobs.base import NewBlob
 from kiromi.catalog.audit import seal
 from kiromi.catalog.changes import BlobKey, Changes, ContentRow, Head
+from kiromi.catalog.moves import Moves
 from kiromi.catalog.rows import Row
 from kiromi.catalog.vectors import ContentVectors
 from kiromi.model import Link
@@ -63,6 +66,8 @@ class Operation:
         self.vectors: list[ContentVectors] = []
         self.log: list[tuple[str, str | None, str]] = []
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.loads: list[tuple[str, pa.Table | pa.RecordBatchReader]] = []
+        self.moves: Moves | None = None
         self.dropped: dict[BlobKey, tuple[str, ...]] = {}
         """Contents that its statements forget, with the places where their blobs may lie besides those known."""
         self.keys: dict[tuple[str, str], str | None] = {}
@@ -133,6 +138,14 @@ class Operation:
         """Run a statement within the transaction of the commit; for what is rare, such as a model's registration."""
         self.statements.append((sql, parameters))
 
+    def load(self, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+        """Add rows to a table of the catalog that no other call fills."""
+        self.loads.append((table, rows))
+
+    def move(self, moves: Moves) -> None:
+        """Let many live rows lie elsewhere; the operation does nothing else to rows, and is alone in its commit."""
+        self.moves = moves
+
     def _touch(self, memory_id: str) -> None:
         current = self.live(memory_id)
         if memory_id not in self.before:
@@ -175,7 +188,22 @@ class CommitPlan:
             if item.id not in operation.after or _is_content(operation.after[item.id], item.n)
         )
         self.changes.statements.extend(operation.statements)
+        self.changes.loads.extend(operation.loads)
+        if operation.moves is not None and len(operation.moves):
+            self._move(operation.moves)
         self._chain(operation)
+
+    def _move(self, moves: Moves) -> None:
+        self.changes.moves = moves
+        keys, sources, goals, sizes, exts = moves.relocated().paths()
+        places: dict[BlobKey, tuple[str, ...]] = dict(zip(keys, ((source,) for source in sources), strict=True))
+        for key in keys:
+            known = self.known_places(key)
+            if known:
+                places[key] = (*known, *(place for place in places[key] if place not in known))
+        self.changes.places.update(places)
+        self.changes.goals = dict(zip(keys, goals, strict=True))
+        self.facts.update(zip(keys, zip(exts, sizes, strict=True), strict=True))
 
     def _move_former(self, before: Row, after: Row | None) -> None:
         goal = after.live_path if after is not None and after.n == before.n else before.attic_path

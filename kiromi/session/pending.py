@@ -62,15 +62,17 @@ class Pending:
             del self.places[key], self.facts[key]
         self.cleared = set()
 
-    def settlements(self, live: Live, just_put: Mapping[BlobKey, str]) -> list[Settlement]:
+    def settlements(
+        self, live: Live, just_put: Mapping[BlobKey, str], goals: Mapping[BlobKey, str]
+    ) -> list[Settlement]:
         """Return what is to be settled, with the goal of each blob computed from the live rows.
 
-        ``just_put`` says where the session itself has just put whole blobs.
+        ``just_put`` says where the session itself has just put whole blobs, ``goals`` what is computed already.
         """
         settlements = []
         for key in self.unsettled:
             facts = self.facts[key]
-            goal = goal_of(key, facts, live)
+            goal = goals[key] if key in goals else goal_of(key, facts, live)
             is_put = goal is not None and just_put.get(key) == goal
             settlements.append(Settlement(*key, goal, self.places[key], _size(facts), is_put))
         return settlements

@@ -35,7 +35,7 @@ from kiromi.errors import (
     UnsupportedFormat,
 )
 from kiromi.ids import IdSource
-from kiromi.partition import BUILT_INS, Scheme
+from kiromi.partition import BUILT_INS, Assignments, Scheme
 from kiromi.session.epoch import claim_epoch
 from kiromi.session.feed import Feed
 from kiromi.session.lease import Lease
@@ -48,6 +48,8 @@ from kiromi.times import now_micros
 
 T = TypeVar("T")
 
+SCHEME_SET = "scheme_set"
+"""The setting that holds the ``set`` of the active scheme, if a migration brought it in with one."""
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
@@ -63,6 +65,10 @@ class Session:
 
     active_scheme = 0
     """The number of the scheme that new memories follow."""
+    former_scheme: int | None = None
+    """The number of the scheme that was active before, if there was another."""
+    supplied = Assignments()
+    """What new memories get that do not say it: the ``set`` of the migration that brought the active scheme in."""
     active_model: int | None = None
     """The number of the embedding model whose vectors are searched."""
     gc_floor = 0
@@ -243,26 +249,35 @@ class Session:
 
     def publish_changes(self, changes: Changes) -> None:
         """Let readers see a commit of this session."""
-        if changes.statements:
+        if changes.statements or changes.loads:
             self._load_registries(self.catalog)
         self.publish(self.view.advance(changes), changes.head)
         self.feed.add(changes)
 
-    def settle(self, changed: Mapping[str, Row | None] = _NOTHING, just_put: Mapping[BlobKey, str] = _NOTHING) -> None:
+    def settle(
+        self,
+        changed: Mapping[str, Row | None] = _NOTHING,
+        just_put: Mapping[BlobKey, str] = _NOTHING,
+        goals: Mapping[BlobKey, str] = _NOTHING,
+        *,
+        keeps_folders: bool = False,
+    ) -> None:
         """Bring every pending blob where it belongs; what fails stays pending and is tried with the next commit.
 
         Args:
             changed: rows that the view is known to have, which saves looking them up.
             just_put: where this session itself has just put whole blobs.
+            goals: where blobs are known to belong, which saves asking for their rows.
+            keeps_folders: whether somebody else removes the folders that become empty.
         """
         pending = self.pending
 
         def live(memory_id: str) -> Row | None:
             return changed[memory_id] if memory_id in changed else self.view.get(memory_id)
 
-        failures = self.blobs.settle(pending.settlements(live, just_put))
+        failures = self.blobs.settle(pending.settlements(live, just_put, goals), keeps_folders=keeps_folders)
         unsettled = {(failure.id, failure.n): failure.reason for failure in failures}
-        pending.settled.update(key for key in pending.unsettled if key not in unsettled)
+        pending.settled.update(pending.unsettled.keys() - unsettled.keys())
         pending.unsettled = unsettled
 
     def sync_settled(self) -> None:
@@ -478,12 +493,13 @@ class Session:
         self.built_ins = {
             number: frozenset(BUILT_INS).intersection(scheme.fields) for number, scheme in self.schemes.items()
         }
-        self.active_scheme = catalog.active_scheme()
+        self.active_scheme, self.former_scheme = catalog.active_schemes()
         self.models = {number: Model(*facts) for number, facts in catalog.models().items()}
         self.active_model = catalog.active_model()
         self.gc_floor = catalog.gc_floor()
         self.has_retired = catalog.has_retired()
         self.settings = {name: json.loads(value) for name, value in catalog.settings().items()}
+        self.supplied = Assignments.parse(self.settings.get(SCHEME_SET))
 
     def _recover(self) -> None:
         """Settle what a killed process left behind, then empty ``staging/`` of what no row names."""

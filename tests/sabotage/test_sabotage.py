@@ -18,7 +18,7 @@ import pytest
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
 _PATCHES = sorted(_HERE.glob("*.patch"))
-_PROMISES = ("P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P10", "P11", "P13", "P14")
+_PROMISES = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "P13", "P14")
 
 
 def _header(patch: Path, name: str) -> str:

@@ -34,11 +34,13 @@ TINY = Sizes(
     searched=60,
     searches=5,
     followed=2,
+    migrated=9,
     million=70,
 )
 CHECKS: dict[str, dict[str, tuple[Bound, float]]] = {
     "limits": {},
     "append-many": {"append_many / bare files": (Bound.AT_LEAST, 0.4)},
+    "migrate": {"migrate_scheme / bare renames": (Bound.AT_LEAST, 0.25)},
     "append": {"append / (file + commit)": (Bound.AT_MOST, 1.5)},
     "threads": {"8 threads / one thread": (Bound.AT_LEAST, 3)},
     "get": {"get, p50": (Bound.AT_MOST, 0.15)},

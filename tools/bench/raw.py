@@ -94,6 +94,21 @@ def rename_files(folder: Path, count: int) -> float:
     return time.perf_counter() - started
 
 
+def rename_tree(folder: Path, sources: Sequence[str], goals: Sequence[str], *, batch: int) -> float:
+    """Rename the files ``<number>.md`` from one folder each to another, sync once a batch, remove empty folders."""
+    started = time.perf_counter()
+    for goal in set(goals):
+        (folder / goal).mkdir(parents=True, exist_ok=True)
+    for number, (source, goal) in enumerate(zip(sources, goals, strict=True), 1):
+        name = f"{number - 1}.md"
+        os.rename(f"{folder}/{source}/{name}", f"{folder}/{goal}/{name}")
+        if number % batch == 0 or number == len(sources):
+            sync(folder)
+    for source in set(sources):
+        (folder / source).rmdir()
+    return time.perf_counter() - started
+
+
 def read_files(paths: Sequence[Path]) -> list[float]:
     """Open and read each file whole; return the seconds of each."""
     seconds = []

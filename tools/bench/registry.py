@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench import indices, machine_limits, million, reading, restoring, searching, starting, writing
+from tools.bench import indices, machine_limits, migrating, million, reading, restoring, searching, starting, writing
 from tools.bench.figures import Result
 from tools.bench.sizes import Sizes
 
@@ -32,5 +32,6 @@ BENCHMARKS = (
     Benchmark("search", searching.measure_search),
     Benchmark("append-search", indices.measure_append_search),
     Benchmark("open-indexed", indices.measure_open_indexed),
+    Benchmark("migrate", migrating.measure_migration),
     Benchmark("million", million.measure_million, is_long=True),
 )

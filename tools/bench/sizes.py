@@ -28,6 +28,8 @@ class Sizes:
     """Searches in a round."""
     followed: int
     """Appends in a round that are each followed by a search."""
+    migrated: int
+    """Memories that are migrated to another scheme in a round."""
     million: int
     """Memories with vectors in the store that is searched by graph."""
 
@@ -44,6 +46,7 @@ FULL = Sizes(
     searched=20_000,
     searches=200,
     followed=50,
+    migrated=100_000,
     million=1_000_000,
 )
 QUICK = Sizes(
@@ -58,5 +61,6 @@ QUICK = Sizes(
     searched=3_000,
     searches=50,
     followed=20,
+    migrated=3_000,
     million=30_000,
 )

@@ -10,6 +10,18 @@ CREATE TABLE migration_targets (       -- the stored plan of a job, by the job's
     position   BIGINT NOT NULL,        -- the order in which it is carried out
     id         VARCHAR NOT NULL,       -- the memory
     begin_seq  BIGINT,                 -- of the row that the plan saw
-    partition  VARCHAR,                -- where it goes
-    attributes VARCHAR                 -- what they become, as canonical typed JSON; NULL when they stay
+    scheme     INTEGER,                -- the scheme that it is to follow
+    partition  VARCHAR,                -- where it goes; NULL when it stays where it is, for the reason given
+    attributes VARCHAR,                -- what they become, as canonical typed JSON; NULL when they stay
+    reason     VARCHAR                 -- why the memory stays where it is
+);
+
+CREATE TABLE migration_batches (       -- what each batch of a job did
+    job     VARCHAR NOT NULL,
+    seq     BIGINT NOT NULL,           -- the operation: rows that begin with it were moved by it
+    moved   BIGINT NOT NULL,           -- memories whose path changed
+    unmoved BIGINT NOT NULL,           -- memories that only follow another scheme now
+    changed BIGINT NOT NULL,           -- of both, those that were changed since the plan
+    deleted BIGINT NOT NULL,           -- memories that were deleted since the plan
+    size    BIGINT NOT NULL            -- bytes of the blobs that moved
 );

@@ -1,0 +1,50 @@
+"""A scheme migration killed at the steps it takes on disk resumes to the same end, or rolls back."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from tests.protocol.crashing import Outcome
+from tests.protocol.migrating import Job
+
+JOBS = {
+    "local, resumed": Job(),
+    "local, rolled back": Job(then="rollback"),
+    "local, power, resumed": Job(loses_power=True),
+    "no syncfs, power, rolled back": Job(kind="fsync", loses_power=True, then="rollback"),
+    "objects, resumed": Job(kind="memory"),
+    "objects, rolled back": Job(kind="memory", then="rollback"),
+    "rollback, resumed": Job(is_rollback=True),
+    "rollback, objects, resumed": Job(kind="memory", is_rollback=True),
+}
+
+
+def run(job: Job) -> Outcome:
+    """Run a job in a process of its own."""
+    print(job)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.protocol.migrating", json.dumps(asdict(job))],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = Outcome(**json.loads(done.stdout))
+    print(outcome.points, "kill points")
+    return outcome
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_killed_migration_comes_to_its_end(name: str) -> None:
+    assert run(replace(JOBS[name], points=5, seed=20261128)).failures == []
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", JOBS)
+def test_a_migration_comes_to_its_end_after_every_kill_point(name: str) -> None:
+    assert run(JOBS[name]).failures == []
