@@ -7,8 +7,6 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-import kiromi
-from tests.operations import remembering
 from tests.state import comparing
 from tests.state.driving import Driver
 from tests.state.states import NO_EDITS, SCHEMES, Fields, Held, State, with_changes
@@ -23,7 +21,6 @@ class Keeping(Driver):
     # -- restore ------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.steps % 4 == 0)
-    @precondition(lambda self: hasattr(kiromi.Store, "restore"))
     @rule(pick=picks, is_planned=st.booleans(), is_undone=st.booleans())
     def restore(self, pick: int, is_planned: bool, is_undone: bool) -> None:
         base = self.model.seq
@@ -65,7 +62,6 @@ class Keeping(Driver):
     # -- gc -----------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.steps % 4 == 1)
-    @precondition(lambda self: hasattr(kiromi.Store, "gc"))
     @rule(pick=picks, keeps_some=st.booleans(), is_planned=st.booleans())
     def gc(self, pick: int, keeps_some: bool, is_planned: bool) -> None:
         head, floor = self.model.seq, self.model.floor
@@ -87,7 +83,6 @@ class Keeping(Driver):
     # -- erase --------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.steps % 4 == 2)
-    @precondition(lambda self: hasattr(kiromi.Store, "erase"))
     @precondition(lambda self: self.model.ids)
     @rule(pick=picks, both=st.booleans(), is_planned=st.booleans())
     def erase(self, pick: int, both: bool, is_planned: bool) -> None:
@@ -117,15 +112,11 @@ class Keeping(Driver):
     def evolve_scheme(self, scheme: int) -> None:
         if scheme == self.model.now.scheme:
             return
-        if hasattr(self.store, "evolve_scheme"):
-            self.store.evolve_scheme(SCHEMES[scheme])
-        else:
-            remembering.evolve(self.store, SCHEMES[scheme])
+        self.store.evolve_scheme(SCHEMES[scheme])
         with self.model.step() as step:
             step.evolve(scheme)
 
     @precondition(lambda self: self.steps % 4 == 3)
-    @precondition(lambda self: hasattr(kiromi.Store, "migrate_scheme"))
     @precondition(lambda self: self.steps > 3)
     @rule(scheme=_SCHEMES, is_planned=st.booleans())
     def migrate_scheme(self, scheme: int, is_planned: bool) -> None:
