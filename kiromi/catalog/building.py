@@ -57,14 +57,14 @@ def write_meta(
 def write_schemes(
     cursor: duckdb.DuckDBPyConnection,
     schemes: Mapping[int, str],
-    events: Iterable[tuple[int, int]],
+    events: Iterable[tuple[int, int, str | None]],
     created_at: int,
 ) -> None:
-    """Write schemes by number, and which of them was active from which seq on."""
+    """Write schemes by number, and which of them was active from which seq on, with what it supplies."""
     for number, template in schemes.items():
         cursor.execute("INSERT INTO schemes VALUES (?, ?, make_timestamptz(?))", [number, template, created_at])
     for event in events:
-        cursor.execute("INSERT INTO scheme_events VALUES (?, ?)", list(event))
+        cursor.execute("INSERT INTO scheme_events VALUES (?, ?, ?)", list(event))
 
 
 def insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: pa.RecordBatch | pa.Table) -> None:

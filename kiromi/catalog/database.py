@@ -134,7 +134,7 @@ class Catalog:
                 [meta.store_id, meta.catalog_id, meta.tenant, meta.fold_case, meta.created_at, *_head_values(head)],
             )
             cursor.execute("INSERT INTO schemes VALUES (1, ?, make_timestamptz(?))", [template, meta.created_at])
-            cursor.execute("INSERT INTO scheme_events VALUES (?, 1)", [head.seq])
+            cursor.execute("INSERT INTO scheme_events (seq, scheme) VALUES (?, 1)", [head.seq])
 
     def meta(self) -> Meta | None:
         """Return the store's identity, or None while it has none (creation was interrupted)."""
@@ -193,11 +193,16 @@ class Catalog:
         with suppress(duckdb.Error):  # another cursor reads: it is checkpointed later
             self._writer.execute("CHECKPOINT").fetchall()
 
-    def active_schemes(self) -> tuple[int, int | None]:
-        """Return the number of the scheme that new memories follow, and of the one that was active before, if any."""
-        query = "SELECT scheme FROM scheme_events ORDER BY seq DESC LIMIT 2"
-        active, *former = [int(number) for (number,) in self._connection.execute(query).fetchall()]
-        return active, former[0] if former else None
+    def active_scheme(self) -> tuple[int, str | None]:
+        """Return the number of the scheme that new memories follow, and what they are supplied with, as JSON."""
+        number, sets = self._row("SELECT scheme, sets FROM scheme_events ORDER BY seq DESC LIMIT 1")
+        return int(number), sets
+
+    def former_scheme(self, active: int) -> int | None:
+        """Return the number of the scheme that was active before, if there was another."""
+        query = "SELECT scheme FROM scheme_events WHERE scheme <> ? ORDER BY seq DESC LIMIT 1"
+        found = self._connection.execute(query, [active]).fetchall()
+        return int(found[0][0]) if found else None
 
     # -- commits ----------------------------------------------------------------------------------------------------
 

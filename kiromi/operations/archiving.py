@@ -269,7 +269,7 @@ def _models(source: _Source) -> dict[int, ArchivedModel]:
 def _manifest(source: _Source, *, contents: bool, with_digest: bool) -> Manifest:
     cursor, session, seq = source.cursor, source.caller.session, source.moment.seq
     schemes = dict(cursor.execute("SELECT number, template FROM schemes ORDER BY number").fetchall())
-    events = "SELECT seq, {what} FROM {what}_events WHERE seq <= ? ORDER BY seq"
+    events = "SELECT {columns} FROM {what}_events WHERE seq <= ? ORDER BY seq"
     memories, size, links = cursor.execute(_COUNTS).fetchall()[0]
     head, at = source.head(seq)
     ((entries,),) = cursor.execute("SELECT count(*) FROM audit_log WHERE seq <= ?", [seq]).fetchall()
@@ -287,9 +287,11 @@ def _manifest(source: _Source, *, contents: bool, with_digest: bool) -> Manifest
         contents=contents,
         gc_floor=session.gc_floor,
         schemes=schemes,
-        scheme_events=tuple(cursor.execute(events.format(what="scheme"), [seq]).fetchall()),
+        scheme_events=tuple(
+            cursor.execute(events.format(columns="seq, scheme, sets", what="scheme"), [seq]).fetchall()
+        ),
         models=tuple(_models(source).values()),
-        model_events=tuple(cursor.execute(events.format(what="model"), [seq]).fetchall()),
+        model_events=tuple(cursor.execute(events.format(columns="seq, model", what="model"), [seq]).fetchall()),
         settings=dict(cursor.execute("SELECT name, value FROM settings ORDER BY name").fetchall()),
         digest=digest_of(cursor, schemes) if with_digest else None,
         audit_head=head,

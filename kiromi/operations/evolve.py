@@ -9,7 +9,7 @@ from kiromi.operations.jobs import refuse_beside
 from kiromi.partition import Scheme
 from kiromi.session.commit import transaction
 from kiromi.session.operation import Operation
-from kiromi.session.session import SCHEME_SET, Session
+from kiromi.session.session import Session
 
 
 def evolve(caller: Caller, template: str) -> None:
@@ -45,9 +45,7 @@ def plan_activate(session: Session, operation: Operation, scheme: Scheme, sets: 
         operation.execute(
             "INSERT INTO schemes VALUES (?, ?, make_timestamptz(?))", number, scheme.template, operation.at
         )
-    if number != session.active_scheme:
-        operation.execute("INSERT INTO scheme_events VALUES (?, ?)", operation.seq, number)
-    operation.execute("DELETE FROM settings WHERE name = ?", SCHEME_SET)
-    if sets:
-        operation.execute("INSERT INTO settings VALUES (?, ?)", SCHEME_SET, json.dumps(dict(sets)))
+    if number != session.active_scheme or dict(sets) != session.supplied.as_mapping():
+        text = json.dumps(dict(sets)) if sets else None
+        operation.execute("INSERT INTO scheme_events VALUES (?, ?, ?)", operation.seq, number, text)
     return number

@@ -205,7 +205,7 @@ class _Recovery:
         last = self.chain[-1].manifest if self.chain else None
         before = last.schemes if last else {}
         fresh = {number: template for number, template in schemes.templates.items() if number not in before}
-        write_schemes(cursor, fresh, [] if last else [(0, 1)], now_micros())
+        write_schemes(cursor, fresh, [] if last else [(0, 1, None)], now_micros())
 
     def _read_fresh(self, outcomes: Iterable[Outcome]) -> None:
         """Put size and SHA-256 of what the archive does not know into the rows."""

@@ -48,8 +48,6 @@ from kiromi.times import now_micros
 
 T = TypeVar("T")
 
-SCHEME_SET = "scheme_set"
-"""The setting that holds the ``set`` of the active scheme, if a migration brought it in with one."""
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
@@ -493,13 +491,14 @@ class Session:
         self.built_ins = {
             number: frozenset(BUILT_INS).intersection(scheme.fields) for number, scheme in self.schemes.items()
         }
-        self.active_scheme, self.former_scheme = catalog.active_schemes()
+        self.active_scheme, sets = catalog.active_scheme()
+        self.former_scheme = catalog.former_scheme(self.active_scheme)
+        self.supplied = Assignments.parse(None if sets is None else json.loads(sets))
         self.models = {number: Model(*facts) for number, facts in catalog.models().items()}
         self.active_model = catalog.active_model()
         self.gc_floor = catalog.gc_floor()
         self.has_retired = catalog.has_retired()
         self.settings = {name: json.loads(value) for name, value in catalog.settings().items()}
-        self.supplied = Assignments.parse(self.settings.get(SCHEME_SET))
 
     def _recover(self) -> None:
         """Settle what a killed process left behind, then empty ``staging/`` of what no row names."""

@@ -145,7 +145,7 @@ def evolve(store: kiromi.Store, template: str = OTHER) -> int:
     def plan(operation: Operation) -> None:
         if template not in numbers:
             operation.execute("INSERT INTO schemes VALUES (?, ?, make_timestamptz(?))", number, template, operation.at)
-        operation.execute("INSERT INTO scheme_events VALUES (?, ?)", operation.seq, number)
+        operation.execute("INSERT INTO scheme_events (seq, scheme) VALUES (?, ?)", operation.seq, number)
         operation.record("evolve", None, {"scheme": number})
 
     with session.lease:

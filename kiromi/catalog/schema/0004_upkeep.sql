@@ -25,3 +25,5 @@ CREATE TABLE migration_batches (       -- what each batch of a job did
     deleted BIGINT NOT NULL,           -- memories that were deleted since the plan
     size    BIGINT NOT NULL            -- bytes of the blobs that moved
 );
+
+ALTER TABLE scheme_events ADD COLUMN sets VARCHAR;  -- what a migration supplies new memories with, as JSON; else NULL

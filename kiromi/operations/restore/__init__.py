@@ -27,6 +27,9 @@ from kiromi.session.commit import refuse_within_transaction, transaction
 from kiromi.session.operation import Operation
 
 KIND = "restore"
+_ACTIVATE = (
+    "INSERT INTO scheme_events SELECT ?, scheme, sets FROM scheme_events WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+)
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -232,7 +235,7 @@ def _finish(caller: Caller, plan: Plan, job_id: str, tally: Tally) -> None:
 def _restore_scheme(caller: Caller, operation: Operation, plan: Plan, tally: Tally) -> None:
     active = caller.session.active_scheme
     if active == plan.base.scheme:
-        operation.execute("INSERT INTO scheme_events VALUES (?, ?)", operation.seq, plan.scheme)
+        operation.execute(_ACTIVATE, operation.seq, plan.target.seq)
         tally.scheme = plan.scheme
     elif active != plan.scheme:
         tally.left.append(LeftAlone(None, "scheme", "the scheme was changed after the restore began"))

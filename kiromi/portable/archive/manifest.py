@@ -82,8 +82,8 @@ class Manifest:
     gc_floor: int
     schemes: Mapping[int, str]
     """Templates by number."""
-    scheme_events: tuple[tuple[int, int], ...]
-    """From which operation on new memories followed which scheme; the last one is the active one."""
+    scheme_events: tuple[tuple[int, int, str | None], ...]
+    """From which operation on new memories followed which scheme, and were supplied with what (JSON)."""
     models: tuple[ArchivedModel, ...]
     model_events: tuple[tuple[int, int], ...]
     settings: Mapping[str, str]
@@ -191,7 +191,7 @@ def _manifest_of(document: Mapping[str, Any]) -> Manifest:
             **document,
             "since": None if since is None else Since(**since),
             "schemes": {int(number): template for number, template in document["schemes"].items()},
-            "scheme_events": tuple((seq, number) for seq, number in document["scheme_events"]),
+            "scheme_events": tuple((seq, number, sets) for seq, number, sets in document["scheme_events"]),
             "models": tuple(ArchivedModel(**model) for model in document["models"]),
             "model_events": tuple((seq, number) for seq, number in document["model_events"]),
             "parts": tuple(Part(**part) for part in document["parts"]),
