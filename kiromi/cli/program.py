@@ -16,6 +16,7 @@ from kiromi.cli import (
     diff,
     look,
     memories,
+    migrate,
     models,
     reindex,
     search,
@@ -74,6 +75,8 @@ def app() -> typer.Typer:
     program.callback(invoke_without_command=True)(_globals)
     for group in (setup, memories, search, reindex, look, diff, sql, transfer, verify, demo):
         program.add_typer(group.commands)
+    program.add_typer(migrate.evolving)
+    program.add_typer(migrate.commands, name="migrate", rich_help_panel=look.PANEL)
     program.add_typer(audit.commands, name="audit", rich_help_panel=verify.PANEL)
     program.add_typer(models.commands, name="models", rich_help_panel=search.PANEL)
     program.add_typer(snapshot.commands, name="snapshot", rich_help_panel=look.PANEL)
