@@ -128,6 +128,8 @@ class View:
         for segment in self.compacted()._segments:
             if not len(missing):
                 break
+            if not len(segment):
+                continue
             places = segment.ids.searchsorted(missing)
             places[places == len(segment)] = 0
             is_found = segment.ids[places] == missing
