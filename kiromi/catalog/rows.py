@@ -194,14 +194,33 @@ class Columns:
             if isinstance(old, pa.Scalar) and isinstance(new, pa.Scalar) and old.equals(new):
                 found.append(old)
                 continue
-            above = new if isinstance(new, pa.ChunkedArray) else pa.repeat(new, newer._count)
-            below = old if isinstance(old, pa.ChunkedArray) else pa.repeat(old, self._count)
+            above, below = _repeated(new, newer._count), _repeated(old, self._count)
             if mask is not None:
                 below = below.filter(mask)
-            column = pa.chunked_array([*_chunks(below), *_chunks(above)], type=above.type)
+            column = pa.chunked_array([*below.chunks, *above.chunks], type=above.type)
             found.append(_compact(column if positions is None else column.take(positions)))
         result = Columns.__new__(Columns)
         result._hold(found, count)
+        return result
+
+    def replaced(self, newer: "Columns", positions: npt.NDArray[np.int64]) -> "Columns":
+        """Return these with the rows at ascending positions replaced; columns that say the same are shared."""
+        order = np.arange(self._count)
+        order[positions] = self._count + np.arange(newer._count)
+        indices, at = pa.array(order), pa.array(positions)
+        found = []
+        for old, new in zip(self._columns, newer._columns, strict=True):
+            if isinstance(old, pa.Scalar):
+                same = isinstance(new, pa.Scalar) and old.equals(new)
+            else:
+                same = old.take(at).equals(new if isinstance(new, pa.ChunkedArray) else _repeated(new, newer._count))
+            if same:
+                found.append(old)
+                continue
+            above, below = _repeated(new, newer._count), _repeated(old, self._count)
+            found.append(_compact(pa.chunked_array([*below.chunks, *above.chunks], type=above.type).take(indices)))
+        result = Columns.__new__(Columns)
+        result._hold(found, self._count)
         return result
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
@@ -227,8 +246,8 @@ class Columns:
         return pa.table(arrays, names=ROW_SCHEMA.names)
 
 
-def _chunks(column: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
-    return list(column.chunks) if isinstance(column, pa.ChunkedArray) else [column]
+def _repeated(column: pa.ChunkedArray | pa.Scalar, count: int) -> pa.ChunkedArray:
+    return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([pa.repeat(column, count)])
 
 
 def _compact(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Scalar:

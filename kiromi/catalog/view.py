@@ -18,6 +18,8 @@ _DELTA_ROWS = 4096
 """The delta becomes a segment at this size."""
 _BULK_ROWS = 256
 """A commit of so many rows becomes a segment at once."""
+_LARGE_ROWS = 100_000
+"""Merging with a segment of so many rows takes memory worth caring about."""
 
 
 class _Segment:
@@ -98,22 +100,22 @@ class View:
         were_live = {row.id for row, _ in changes.closed if row.begin_seq <= self.seq}
         count = self.count - len(were_live) + sum(row is not None for row in changes.live.values())
         if changes.moves is not None:
-            base = self._compacted()
+            base = self.compacted()
             return View(seq, self.count, _stacked(_sorted(changes.moves.rows, None), base._segments), {})
         if len(changes.live) >= _BULK_ROWS:
-            base = self._compacted()
+            base = self.compacted()
             gone = [memory_id for memory_id, row in changes.live.items() if row is None]
             return View(seq, count, _stacked(_segment(changes.live_table(), gone), base._segments), {})
         for memory_id, row in changes.live.items():
             self._delta.setdefault(memory_id, []).append((seq, row))
         # Entries, not ids: a memory that is updated over and over would fill the delta all the same.
         view = View(seq, count, self._segments, self._delta, self._delta_entries + len(changes.live))
-        return view if view._delta_entries < _DELTA_ROWS else view._compacted()
+        return view if view._delta_entries < _DELTA_ROWS else view.compacted()
 
     def ids(self) -> np.ndarray:
         """Return the ids of all live memories, in order, as fixed-width bytes: 26 bytes each."""
         found = np.empty(0, dtype=ID_TYPE)
-        for segment in reversed(self._compacted()._segments):  # oldest first: what is newer hides it
+        for segment in reversed(self.compacted()._segments):  # oldest first: what is newer hides it
             found = np.setdiff1d(found, segment.ids, assume_unique=True) if len(found) else found
             fresh = segment.ids if segment.gone is None else segment.ids[~segment.gone]
             found = np.concatenate([found, fresh])
@@ -123,9 +125,11 @@ class View:
         """Return the rows of those ids that are live: ids ascending, columns of ``ROW_SCHEMA``, times as integers."""
         parts = []
         missing = ids
-        for segment in self._compacted()._segments:
+        for segment in self.compacted()._segments:
             if not len(missing):
                 break
+            if not len(segment):
+                continue
             places = segment.ids.searchsorted(missing)
             places[places == len(segment)] = 0
             is_found = segment.ids[places] == missing
@@ -142,11 +146,18 @@ class View:
         table = pa.concat_tables(parts)
         return table.take(pa.array(np.argsort(id_matrix(table.column("id")), kind="stable")))
 
-    def _compacted(self) -> "View":
-        """Return the same view with its delta turned into a segment."""
+    def compacted(self) -> "View":
+        """Return the same view with its delta turned into a segment; quicker to read by column, again and again."""
         if not self._delta:
             return self
-        latest = {memory_id: entries[-1][1] for memory_id, entries in self._delta.items()}
+        latest: dict[str, Row | None] = {}
+        for memory_id, entries in list(self._delta.items()):  # a commit may add to it meanwhile
+            for seq, row in reversed(entries):
+                if seq <= self.seq:
+                    latest[memory_id] = row
+                    break
+        if not latest:
+            return View(self.seq, self.count, self._segments, {})
         live = to_table([row for row in latest.values() if row is not None], ROW_SCHEMA)
         gone = [memory_id for memory_id, row in latest.items() if row is None]
         return View(self.seq, self.count, _stacked(_segment(live, gone), self._segments), {})
@@ -191,10 +202,18 @@ def _stacked(newest: _Segment, older: tuple[_Segment, ...]) -> tuple[_Segment, .
 def _merged(newer: _Segment, older: _Segment, *, is_oldest: bool) -> _Segment:
     if not len(older):
         return newer
+    if len(older) >= _LARGE_ROWS:
+        # What former merges left over would stay beside what this one needs.
+        pa.default_memory_pool().release_unused()
     if newer.gone is None and older.gone is None and older.ids[-1] < newer.ids[0]:
         kept = np.ones(len(older), dtype=bool)
         ids = np.concatenate([older.ids, newer.ids])
         return _Segment.of(older.columns.merged(newer.columns, kept, None), ids, None)
+    if newer.gone is None and older.gone is None and len(newer) <= len(older):
+        positions = older.ids.searchsorted(newer.ids)
+        positions[positions == len(older)] = 0
+        if bool((older.ids[positions] == newer.ids).all()):  # no other memories, such as of a scheme migration
+            return _Segment.of(older.columns.replaced(newer.columns, positions), older.ids, None)
     kept = ~np.isin(older.ids, newer.ids, assume_unique=True)
     ids = np.concatenate([older.ids[kept], newer.ids])
     gone = np.concatenate([_flags(older)[kept], _flags(newer)])

@@ -19,6 +19,7 @@ from kiromi.cli import (
     gc,
     look,
     memories,
+    migrate,
     models,
     recover,
     reindex,
@@ -93,6 +94,8 @@ def app() -> typer.Typer:
         demo,
     ):
         program.add_typer(group.commands)
+    program.add_typer(migrate.evolving)
+    program.add_typer(migrate.commands, name="migrate", rich_help_panel=look.PANEL)
     program.add_typer(audit.commands, name="audit", rich_help_panel=verify.PANEL)
     program.add_typer(models.commands, name="models", rich_help_panel=search.PANEL)
     program.add_typer(archives.commands, name="snapshot", rich_help_panel=look.PANEL)

@@ -1,12 +1,13 @@
 """The published view against a plain dict, over random commits small and large."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiromi.catalog import view as view_module
 from kiromi.catalog.changes import Changes, Head
-from kiromi.catalog.rows import ROW_SCHEMA, Row, to_table
+from kiromi.catalog.rows import ROW_SCHEMA, Row, to_rows, to_table
 from kiromi.catalog.view import View
 from kiromi.ids import format_id
 
@@ -55,6 +56,13 @@ def test_every_view_shows_what_was_live_at_its_seq(
         for number in range(62):
             assert old.get(format_id(number)) == expected.get(format_id(number))
         assert list(old.rows(expected)) == list(expected.values())
+        assert old.ids().tolist() == [memory_id.encode() for memory_id in sorted(expected)]
+        wanted = np.array([format_id(number).encode() for number in range(0, 62, 3)])
+        found = {row.id: row for row in to_rows(old.table(wanted))}
+        assert found == {
+            memory_id: expected[memory_id] for memory_id in sorted(expected) if memory_id.encode() in wanted
+        }
+        assert list(found) == sorted(found)
 
 
 def test_a_memory_that_is_updated_over_and_over_does_not_fill_the_view() -> None:

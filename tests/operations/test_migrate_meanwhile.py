@@ -107,9 +107,9 @@ def test_a_reader_a_searcher_and_writers_go_on(store: kiromi.Store) -> None:
 
     with running(read, read_one_by_one, search, write):
         report = migrate(store, SECOND, batch_size=200, pause_s=0.01)
-        assert report.moved == COUNT
+        assert report.moved >= COUNT  # and what was appended before it began
         back = store.rollback_migration(batch_size=400)
-    assert back.moved == COUNT
+    assert back.moved == report.moved
     assert set(ids) <= set(store.list_ids())
     check(store)
 

@@ -90,7 +90,7 @@ def _chosen(caller: Caller, within: Mapping[str, Any] | None, since: int | None)
     session = caller.session
     nothing = np.empty(0, dtype=ID_TYPE)
     if not within and since is None:
-        view = session.view
+        view = session.view.compacted()
         return view, view.ids(), nothing
     scope = caller.within(within)
     with session.snapshot() as (view, cursor):
@@ -101,7 +101,7 @@ def _chosen(caller: Caller, within: Mapping[str, Any] | None, since: int | None)
         ).to_arrow_table()
     ids = id_matrix(found.column("id"))
     inside = ids[found.column("is_inside").to_numpy().astype(bool)]
-    return view, inside, nothing if since is None else ids
+    return view.compacted(), inside, nothing if since is None else ids
 
 
 def _mapped(caller: Caller, mapper: Mapper, table: pa.Table) -> dict[str, Mapping[str, Any] | str]:

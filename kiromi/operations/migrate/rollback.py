@@ -51,26 +51,35 @@ def resume(caller: Caller, pace: Pace) -> MigrationReport:
     """Go on with what was begun and not ended; see ``Store.resume_migration``."""
     caller.check_writable()
     refuse_within_transaction(caller.session)
+    job_id = _resumed(caller)
+    carry_out(caller, job_id, pace)
+    return report_of(caller, job_id)
+
+
+def _resumed(caller: Caller) -> str:
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
         job = unfinished(caller)
         jobs.resume(operation, job.id)
         operation.record("migrate_resume", None, {"job": job.id, "done": job.done})
-    carry_out(caller, job.id, pace)
-    return report_of(caller, job.id)
+        return job.id
 
 
 def rollback(caller: Caller, pace: Pace) -> MigrationReport:
     """Bring back what the last migration moved; see ``Store.rollback_migration``."""
     caller.check_writable()
     refuse_within_transaction(caller.session)
+    job_id = _started(caller)
+    carry_out(caller, job_id, pace)
+    return report_of(caller, job_id)
+
+
+def _started(caller: Caller) -> str:
     with caller.session.lease:
         origin = _origin(caller)
         if origin.status == "running":
             pause(caller)  # if it runs in another thread or process, it stops before we begin
         with transaction(caller.session, caller.context) as operation:
-            job_id = _begin(caller, operation, origin)
-    carry_out(caller, job_id, pace)
-    return report_of(caller, job_id)
+            return _begin(caller, operation, origin)
 
 
 def _origin(caller: Caller) -> Job:

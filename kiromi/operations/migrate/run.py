@@ -108,6 +108,13 @@ def run_migration(caller: Caller, asked: Asked, pace: Pace) -> MigrationReport:
         refuse_beside_migration(caller)
         if asked.plan is not None:
             _check_plan(caller, asked.plan)
+    job = _started(caller, asked, pace)  # apart, so that nothing of the plan is held while it is carried out
+    carry_out(caller, job, pace)
+    return report_of(caller, job)
+
+
+def _started(caller: Caller, asked: Asked, pace: Pace) -> str:
+    """Plan, and begin; return the job's id."""
     known = None if asked.plan is None else asked.plan.targets
     drawn = known if isinstance(known, Drawn) else _draw(caller, asked, pace.on_progress)
     parts = [drawn]
@@ -119,9 +126,7 @@ def run_migration(caller: Caller, asked: Asked, pace: Pace) -> MigrationReport:
             break
         parts.append(_draw(caller, asked, pace.on_progress, since=parts[-1].seq))
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
-        job = _begin(caller, operation, asked, parts)
-    carry_out(caller, job, pace)
-    return report_of(caller, job)
+        return _begin(caller, operation, asked, parts)
 
 
 def _draw(

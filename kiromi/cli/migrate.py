@@ -1,0 +1,276 @@
+"""``migrate plan``, ``run``, ``status``, ``pause``, ``resume`` and ``rollback``; and ``evolve``."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kiromi.cli import options, shown
+from kiromi.cli.command import command
+from kiromi.cli.exits import USAGE
+from kiromi.cli.invocation import Invocation
+from kiromi.cli.layouts import plan_lines, report_lines
+from kiromi.cli.look import PANEL
+from kiromi.cli.progress import staged_progress, stops_between_batches
+from kiromi.cli.values import pairs
+from kiromi.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from kiromi.operations.migrate.mapping import Mapper
+    from kiromi.reports.migration import MigrationPlan, MigrationReport
+
+commands = typer.Typer(help="Move a living store to another scheme: planned, resumable, reversible.")
+evolving = typer.Typer()
+
+_BATCH = 5_000
+_RESUME = "stopped after a batch. To go on: kiromi migrate resume; to undo it: kiromi migrate rollback"
+_Template = Annotated[
+    str | None, typer.Argument(metavar="[SCHEME]", help="The new scheme, as in topic={topic|inbox}/user={user}.")
+]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=SEGMENT",
+        help="An attribute to fill, in the grammar of schemes: topic='{category:lower|inbox}'. May be repeated.",
+    ),
+]
+_Mapper = Annotated[
+    str | None,
+    typer.Option(
+        "--mapper",
+        metavar="MODULE:FUNCTION",
+        help="A function from a memory to attributes to set, called once for each.",
+    ),
+]
+_Skip = Annotated[
+    bool, typer.Option("--skip-unmapped", help="Leave memories that cannot be mapped where they are, and name them.")
+]
+_Batch = Annotated[int, typer.Option("--batch-size", metavar="N", help="Memories per operation.")]
+_Pause = Annotated[
+    float, typer.Option("--pause-s", metavar="SECONDS", help="Wait so long between batches, to go easy on the disk.")
+]
+_NoReindex = Annotated[
+    bool, typer.Option("--no-reindex", help="Leave it to the next search to bring the indices up to date.")
+]
+
+
+@command(
+    commands,
+    "plan",
+    examples=[
+        "kiromi migrate plan 'topic={topic|inbox}/user={user}'",
+        "kiromi migrate plan 'area={area}/{user}' --set area='{category:lower|none}' --out plan.json",
+    ],
+)
+def plan(
+    cli: Invocation,
+    template: _Template = None,
+    sets: _Set = None,
+    mapper: _Mapper = None,
+    within: options.Within = None,
+    is_skipping: _Skip = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Also write the plan there, for migrate run --plan.")
+    ] = None,
+) -> int:
+    """Show what a migration would do, and write nothing to the store. Exits with 2 if memories cannot be mapped."""
+    with cli.open(or_read_only=True) as store, staged_progress(cli) as advance:
+        found: Any = store.migrate_scheme(
+            **_asked(template, sets, mapper, within, is_skipping=is_skipping), dry_run=True, on_progress=advance
+        )
+    if out is not None:
+        write_plan(found, out)
+    if cli.is_json:
+        cli.document(found.to_json())
+    else:
+        for line in plan_lines(found):
+            cli.line(line)
+    return USAGE if found.unmapped and not is_skipping else 0
+
+
+@command(
+    commands,
+    "run",
+    examples=[
+        "kiromi migrate run 'topic={topic|inbox}/user={user}'",
+        "kiromi migrate run --plan plan.json --pause-s 0.2",
+    ],
+)
+def run(
+    cli: Invocation,
+    template: _Template = None,
+    sets: _Set = None,
+    mapper: _Mapper = None,
+    within: options.Within = None,
+    is_skipping: _Skip = False,
+    file: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="Carry out this plan, which migrate plan --out wrote.")
+    ] = None,
+    batch_size: _Batch = _BATCH,
+    pause_s: _Pause = 0.0,
+    no_reindex: _NoReindex = False,
+) -> None:
+    """Migrate: every live memory moves to where the new scheme puts it, while others read and write.
+
+    Nothing moves if a memory cannot be mapped. A safety snapshot is taken first. Ctrl-C ends it after the running
+    batch; after that, as after a kill, "kiromi migrate resume" goes on and "kiromi migrate rollback" brings all back.
+    """
+    asked = _asked(template, sets, mapper, within, is_skipping=is_skipping)
+    if file is not None:
+        if any((template, sets, mapper, within, is_skipping)):
+            raise InvalidInput("--plan says scheme, set, mapper and scope already: leave them out")
+        asked = {"plan": read_plan(file)}
+    with cli.open() as store, _stoppable(cli) as advance:
+        report: Any = store.migrate_scheme(
+            **asked, batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
+        )
+    _tell(cli, report)
+
+
+@command(commands, "status", examples=["kiromi migrate status", "kiromi migrate status --json"])
+def status(cli: Invocation) -> None:
+    """Show how far the last migration or rollback is."""
+    with cli.open(or_read_only=True) as store:
+        found = store.migration_status()
+    if cli.is_json:
+        cli.document(found)
+        return
+    if found is None:
+        cli.note("there was no migration")
+        return
+    what = "rollback" if found.is_rollback else "migration"
+    rows = [
+        (what, found.job),
+        ("status", found.status),
+        ("from", found.former),
+        ("to", found.template),
+        ("done", f"{found.done:,} of {found.total:,}"),
+        ("left", f"{found.left:,}"),
+        ("attempts", str(found.attempts)),
+        ("started", shown.brief_moment(found.started_at)),
+        ("updated", shown.brief_moment(found.updated_at)),
+    ]
+    if found.last_error is not None:
+        rows.append(("stopped by", shown.cell(found.last_error)))
+    for line in shown.columns(rows):
+        cli.line(line)
+    if found.status in ("running", "paused"):
+        undo = "" if found.is_rollback else "; kiromi migrate rollback undoes it"
+        cli.note(f"if it does not run any more, kiromi migrate resume goes on{undo}")
+
+
+@command(commands, "pause", examples=["kiromi migrate pause"])
+def pause(cli: Invocation) -> None:
+    """Ask the migration that another process runs to stop after its batch."""
+    with cli.open() as store:
+        found = store.pause_migration()
+    if cli.is_json:
+        cli.document(found)
+    else:
+        cli.line(f"paused at {found.done:,} of {found.total:,}")
+
+
+@command(commands, "resume", examples=["kiromi migrate resume"])
+def resume(cli: Invocation, batch_size: _Batch = _BATCH, pause_s: _Pause = 0.0, no_reindex: _NoReindex = False) -> None:
+    """Go on with a migration or rollback that was paused, stopped or killed, with the plan that is stored."""
+    with cli.open() as store, _stoppable(cli) as advance:
+        report = store.resume_migration(
+            batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
+        )
+    _tell(cli, report)
+
+
+@command(commands, "rollback", examples=["kiromi migrate rollback"])
+def rollback(
+    cli: Invocation, batch_size: _Batch = _BATCH, pause_s: _Pause = 0.0, no_reindex: _NoReindex = False
+) -> None:
+    """Bring back what the last migration moved, done or not; what others wrote since is kept and told."""
+    with cli.open() as store, _stoppable(cli) as advance:
+        report = store.rollback_migration(
+            batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
+        )
+    _tell(cli, report)
+
+
+@command(evolving, "evolve", panel=PANEL, examples=["kiromi evolve 'user={user}/month={event_at:%Y-%m}'"])
+def evolve(
+    cli: Invocation, template: Annotated[str, typer.Argument(metavar="SCHEME", help="The scheme for new memories.")]
+) -> None:
+    """Let new memories follow another scheme. What is there stays where it lies: "kiromi migrate run" moves it."""
+    with cli.open() as store:
+        store.evolve_scheme(template)
+        found = store.scheme
+    if cli.is_json:
+        cli.document({"scheme": found})
+    else:
+        cli.line(f"new memories follow {found}")
+
+
+def read_plan(file: Path) -> "MigrationPlan":
+    """Return the plan that a file holds.
+
+    Raises:
+        InvalidInput: it cannot be read, or is no plan.
+    """
+    from kiromi.reports.migration import MigrationPlan
+
+    try:
+        return MigrationPlan.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read the plan {file}: {error}") from error
+
+
+def write_plan(found: "MigrationPlan", file: Path) -> None:
+    """Write a plan to a file.
+
+    Raises:
+        InvalidInput: it cannot be written.
+    """
+    try:
+        file.write_text(json.dumps(found.to_json(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"cannot write the plan {file}: {error}") from error
+
+
+def _asked(
+    template: str | None, sets: list[str] | None, mapper: str | None, within: list[str] | None, *, is_skipping: bool
+) -> dict[str, Any]:
+    return {
+        "new": template,
+        "set": {name: str(value) for name, value in pairs(sets or [], "--set").items()} or None,
+        "mapper": _loaded(mapper),
+        "within": pairs(within or [], "--within") or None,
+        "on_error": "skip" if is_skipping else "abort",
+    }
+
+
+def _loaded(mapper: str | None) -> "Mapper | None":
+    if mapper is None:
+        return None
+    from kiromi.operations.migrate.mapping import load_mapper
+
+    return load_mapper(mapper)
+
+
+@contextlib.contextmanager
+def _stoppable(cli: Invocation) -> Iterator[Callable[[str, int, int], None]]:
+    with staged_progress(cli) as advance, stops_between_batches(cli, _RESUME) as check:
+
+        def note(what: str, done: int, total: int) -> None:
+            advance(what, done, total)
+            if what == "move":
+                check()
+
+        yield note
+
+
+def _tell(cli: Invocation, report: "MigrationReport") -> None:
+    if cli.is_json:
+        cli.document(report)
+        return
+    for line in report_lines(report):
+        cli.line(line)

@@ -1,0 +1,106 @@
+"""migrate plan, run, status, pause, resume, rollback; evolve."""
+
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kiromi
+from tests.cli.running import SCHEME, Program
+
+OTHER = "topic={topic|inbox}/user={user}"
+HERE = "tests.cli.test_migrate"
+
+
+def by_length(memory: kiromi.Memory) -> Mapping[str, Any]:
+    return {"length": len(memory.data)}
+
+
+def tree(program: Program) -> set[str]:
+    data = program.root / "default" / "data"
+    return {str(path.relative_to(data)) for path in data.rglob("*")}
+
+
+def test_plan_shows_the_tree_before_and_after_and_writes_nothing(filled: Program) -> None:
+    before = tree(filled)
+    text = filled("migrate", "plan", OTHER).text
+    lines = text.splitlines()
+    assert lines[:2] == [f"from    {SCHEME}", f"to      {OTHER}"]
+    assert any(line.startswith("before: ") for line in lines)
+    assert any(line.startswith("after: ") for line in lines)
+    assert "4 memories to move" in text
+    assert "costs 4 renames" in text
+    assert tree(filled) == before
+    assert filled("migrate", "status").notes == "there was no migration\n"
+    assert filled("migrate", "status", "--json").document is None
+
+
+def test_a_plan_is_kept_in_a_file_and_carried_out(filled: Program, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    made = filled(
+        "migrate", "plan", "length={length}/{area}", "--mapper", f"{HERE}:by_length", "--set", "area={user:lower}",
+        "--out", file, "--json",
+    ).document  # fmt: skip
+    assert json.loads(file.read_text()) == made
+    assert (made["moved"], made["mapper"], made["set"]) == (4, f"{HERE}:by_length", {"area": "{user:lower}"})
+    assert "leave them out" in filled("migrate", "run", OTHER, "--plan", file, code=2).notes
+    assert filled("migrate", "run", "--plan", file).text.startswith("moved: 4 memories")
+    found = filled("ls", "--json").document["items"]
+    assert all(item["path"].startswith(f"data/length={item['size']}/") for item in found)
+    assert filled("verify", "--read-data").code == 0
+    file.write_text(file.read_text().replace('"abort"', '"skip"'))
+    assert "digest" in filled("migrate", "run", "--plan", file, code=2).notes
+    assert "cannot read the plan" in filled("migrate", "run", "--plan", tmp_path / "none", code=2).notes
+    assert "cannot write the plan" in filled("migrate", "plan", OTHER, "--out", tmp_path / "no" / "x", code=2).notes
+
+
+def test_what_cannot_be_mapped_is_named(filled: Program) -> None:
+    result = filled("migrate", "plan", "n={n}", code=2)
+    assert "4 memories cannot be mapped:" in result.text
+    assert filled("migrate", "run", "n={n}", "--json", code=2).error["kind"] == "invalid_input"
+    report = filled("migrate", "run", "n={n}", "--skip-unmapped", "--json").document
+    assert (report["moved"], len(report["left"])) == (0, 4)
+
+
+def test_run_status_and_rollback(filled: Program) -> None:
+    before = tree(filled)
+    assert filled("migrate", "run", OTHER).text.splitlines()[-1] == f"the scheme is {OTHER}"
+    shown = dict(line.split(None, 1) for line in filled("migrate", "status").text.splitlines())
+    assert (shown["status"], shown["done"], shown["from"], shown["to"]) == ("done", "4 of 4", SCHEME, OTHER)
+    assert filled("migrate", "rollback").text.startswith("back: 4 memories")
+    assert tree(filled) == before
+    assert filled("migrate", "rollback", "--json", code=7).error["kind"] == "migration_conflict"
+
+
+def test_ctrl_c_ends_it_after_a_batch_and_resume_goes_on(filled: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    import kiromi.operations.migrate.batches as batches
+
+    real = batches._batch
+
+    def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(batches, "_batch", real)
+        signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    monkeypatch.setattr(batches, "_batch", interrupted)
+    stopped = filled("migrate", "run", OTHER, "--batch-size", "1", code=130)
+    assert "kiromi migrate resume" in stopped.notes
+    status = filled("migrate", "status")
+    assert "1 of 4" in status.text
+    assert "kiromi migrate resume goes on" in status.notes
+    assert filled("migrate", "pause").text == "paused at 1 of 4\n"
+    assert "paused" in filled("migrate", "run", OTHER, code=7).notes
+    assert filled("migrate", "resume", "--json").document["moved"] == 4
+    assert "no migration is under way" in filled("migrate", "resume", code=7).notes
+    assert filled("verify").code == 0
+
+
+def test_evolve_is_for_new_memories(filled: Program) -> None:
+    before = tree(filled)
+    assert filled("evolve", OTHER).text == f"new memories follow {OTHER}\n"
+    assert tree(filled) == before
+    assert filled("evolve", SCHEME, "--json").document == {"scheme": SCHEME}
+    assert "scheme '{'" in filled("evolve", "{", code=2).notes

@@ -1,0 +1,118 @@
+"""tools/migrate_partitions.py: plan to a file, review, apply exactly that plan, resume, verify, report."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kiromi
+from tests.operations.migrating import FIRST, SECOND, check, fill, tree
+from tools import migrate_partitions
+
+PEPS = Path(__file__).resolve().parents[2].parent / "shared" / "corpora" / "peps"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "store"
+    with kiromi.open(root, scheme=FIRST) as store:
+        fill(store, 6)
+    return root
+
+
+def run(*arguments: str | Path) -> int:
+    return migrate_partitions.main([str(each) for each in arguments])
+
+
+def test_plan_apply_and_rollback(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree(root)
+    file, report = tmp_path / "plan.json", tmp_path / "report.json"
+    assert run("plan", root, "area={area}/{topic}", "--set", "area={user:lower}", "--out", file) == 0
+    shown = capsys.readouterr().out
+    assert "6 memories to move" in shown
+    assert json.loads(file.read_text())["digest"] in shown
+    assert tree(root) == before
+    assert run("apply", root, file, "--read-data", "--batch-size", "2", "--report", report) == 0
+    assert "verified: 0 problems" in capsys.readouterr().out
+    found = json.loads(report.read_text())
+    assert (found["report"]["moved"], found["problems"]) == (6, [])
+    assert {part["values"]["area"] for part in found["partitions"]} == {"u0", "u1", "u2"}
+    assert run("rollback", root) == 0
+    assert tree(root) == before
+
+
+def test_an_edited_plan_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.json"
+    run("plan", root, SECOND, "--out", file)
+    file.write_text(file.read_text().replace(SECOND, "{topic|inbox}"))
+    before = tree(root)
+    assert run("apply", root, file) == 2
+    assert "digest" in capsys.readouterr().err
+    assert tree(root) == before
+
+
+def test_what_cannot_be_mapped_shows_in_the_exit_code(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    with kiromi.open(root) as store:
+        store.append("x", {"user": "a"})
+    assert run("plan", root, "{n}", "--out", file) == 1
+    assert run("apply", root, file) == 2
+    assert run("plan", root, "{n}", "--out", file, "--on-error", "skip") == 1
+    assert run("apply", root, file) == 1
+    assert run("plan", root, "{n}", "--out", file, "--set", "n") == 2
+
+
+def test_ctrl_c_stops_after_a_batch_and_resume_goes_on(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kiromi.operations.migrate import batches
+
+    real = batches._batch
+
+    def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(batches, "_batch", real)
+        signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    file = tmp_path / "plan.json"
+    run("plan", root, SECOND, "--out", file)
+    monkeypatch.setattr(batches, "_batch", interrupted)
+    assert run("apply", root, file, "--batch-size", "2") == 130
+    assert "resume goes on" in capsys.readouterr().err
+    assert run("resume", root) == 0
+    with kiromi.open(root) as store:
+        assert store.scheme == SECOND
+        check(store)
+
+
+@pytest.mark.skipif(not PEPS.is_dir(), reason="the corpus is not beside the repository")
+def test_the_story_of_the_peps(tmp_path: Path) -> None:
+    """Two migrations of a real corpus, with a rollback in between that gives the first tree back."""
+    root, file = tmp_path / "store", tmp_path / "plan.json"
+    texts = {path.name: path.read_bytes() for path in PEPS.glob("*.md")}
+    with kiromi.open(root, scheme="type={type}/status={status}") as store:
+        store.import_from(PEPS)
+        years: dict[str, int] = {}
+        for info in store.list(limit=1_000).items:
+            year = str(info.attributes["created"])[:4]
+            years[year] = years.get(year, 0) + 1
+    first = tree(root)
+
+    def apply(scheme: str) -> kiromi.Store:
+        assert run("plan", root, scheme, "--out", file) == 0
+        assert run("apply", root, file, "--read-data", "--batch-size", "200") == 0
+        return kiromi.open(root)
+
+    with apply("status={status}/year={created:%Y}") as store:
+        assert {memory.key: memory.data for memory in store.get_many(store.list_ids())} == texts
+        found: dict[str, int] = {}
+        for part in store.partitions():
+            found[str(part.values["year"])] = found.get(str(part.values["year"]), 0) + part.count
+        assert found == years
+        store.rollback_migration()
+        assert tree(root) == first
+    with apply("status={status}/year={created:%Y}"), apply("bucket={id:bucket(16)}/type={type}") as store:
+        assert {memory.key: memory.data for memory in store.get_many(store.list_ids())} == texts
+        check(store)

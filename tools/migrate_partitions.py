@@ -1,0 +1,152 @@
+"""Move a store to another partition scheme, as an operator does it: plan, review, apply, verify, report.
+
+::
+
+    python tools/migrate_partitions.py plan   STORE 'status={status}/year={created:%Y}' --out plan.json
+    python tools/migrate_partitions.py apply  STORE plan.json --report report.json
+    python tools/migrate_partitions.py resume STORE --report report.json
+    python tools/migrate_partitions.py rollback STORE
+
+``plan`` writes nothing to the store. ``apply`` carries out exactly that plan: a file that was edited is refused, what
+changed in the store since is planned anew, and nothing moves if some of it cannot be mapped. After a run the store is
+verified (``--read-data`` compares every blob with its SHA-256). Ctrl-C ends a run after its batch; ``resume`` goes on.
+
+Exit codes: 0 done and verified, 1 memories were left or cannot be mapped, 2 refused, 3 verify found problems, 130
+stopped after a batch.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import kiromi
+from kiromi.cli.invocation import Invocation
+from kiromi.cli.layouts import plan_lines, report_lines
+from kiromi.cli.migrate import read_plan, write_plan
+from kiromi.cli.progress import staged_progress, stops_between_batches
+from kiromi.cli.settings import Settings
+from kiromi.cli.shown import plain
+from kiromi.operations.migrate.mapping import load_mapper
+from kiromi.reports.migration import MigrationPlan, MigrationReport
+
+DONE, LEFT, REFUSED, PROBLEMS, STOPPED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        with kiromi.open(
+            options.store, tenant=options.tenant, catalog=options.catalog, actor="migrate_partitions", wait=options.wait
+        ) as store:
+            return int(options.do(store, options))
+    except kiromi.KiromiError as error:
+        print(f"refused: {error.message}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt as error:
+        print(error, file=sys.stderr)
+        return STOPPED
+
+
+def _plan(store: kiromi.Store, options: argparse.Namespace) -> int:
+    sets = dict(_pair(each) for each in options.set)
+    mapper = None if options.mapper is None else load_mapper(options.mapper)
+    plan = store.migrate_scheme(
+        options.scheme,
+        set=sets or None,
+        mapper=mapper,
+        within=dict(_pair(each) for each in options.within) or None,
+        on_error=options.on_error,
+        dry_run=True,
+    )
+    assert isinstance(plan, MigrationPlan)
+    write_plan(plan, options.out)
+    print("\n".join(plan_lines(plan)))
+    print(f"\nthe plan is in {options.out}; its digest is {plan.digest}")
+    return LEFT if plan.unmapped else DONE
+
+
+def _apply(store: kiromi.Store, options: argparse.Namespace) -> int:
+    plan = read_plan(options.plan)
+    print("\n".join(plan_lines(plan)))
+    return _run(store, options, lambda **how: store.migrate_scheme(plan=plan, **how))
+
+
+def _resume(store: kiromi.Store, options: argparse.Namespace) -> int:
+    return _run(store, options, store.resume_migration)
+
+
+def _rollback(store: kiromi.Store, options: argparse.Namespace) -> int:
+    return _run(store, options, store.rollback_migration)
+
+
+def _run(store: kiromi.Store, options: argparse.Namespace, do: Callable[..., Any]) -> int:
+    """Carry something out with a progress bar, then verify the store and write the report."""
+    cli = Invocation(Settings())
+    stopped = "stopped after a batch; resume goes on, rollback undoes it"
+    with staged_progress(cli) as advance, stops_between_batches(cli, stopped) as check:
+
+        def note(what: str, done: int, total: int) -> None:
+            advance(what, done, total)
+            if what == "move":
+                check()
+
+        report: MigrationReport = do(batch_size=options.batch_size, pause_s=options.pause_s, on_progress=note)
+    print("\n".join(report_lines(report)))
+    found = store.verify(read_data=options.read_data)
+    problems = [problem.message for problem in found.problems]
+    print(f"verified: {len(problems)} problems")
+    for message in problems:
+        print(f"  {message}")
+    if options.report is not None:
+        document = {"report": plain(report), "partitions": plain(store.partitions()), "problems": problems}
+        options.report.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return PROBLEMS if problems else LEFT if report.left else DONE
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise kiromi.InvalidInput(f"{text!r}: expected NAME=VALUE")
+    return name, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Move a store to another partition scheme: plan, review, apply, verify, report."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, do: Callable[[kiromi.Store, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(do=do)
+        command.add_argument("store", metavar="STORE", help="the store's root: a folder or an fsspec URL")
+        command.add_argument("--tenant", default="default", help="the tenant (default: %(default)s)")
+        command.add_argument("--catalog", metavar="PATH", help="where the catalog lies, for object stores")
+        command.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for another process")
+        return command
+
+    plan = add("plan", _plan, "plan a migration into a file; nothing is written to the store")
+    plan.add_argument("scheme", metavar="SCHEME", help="the new template")
+    plan.add_argument("--set", action="append", default=[], metavar="NAME=SEGMENT", help="an attribute to fill")
+    plan.add_argument("--mapper", metavar="MODULE:FUNCTION", help="from a memory to attributes to set")
+    plan.add_argument("--within", action="append", default=[], metavar="NAME=VALUE", help="only in this partition")
+    plan.add_argument("--on-error", choices=("abort", "skip"), default="abort", help="if memories cannot be mapped")
+    plan.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the plan goes")
+    apply = add("apply", _apply, "carry a plan out")
+    apply.add_argument("plan", type=Path, metavar="PLAN", help="the file that plan wrote")
+    resume = add("resume", _resume, "go on with what was stopped, paused or killed")
+    rollback = add("rollback", _rollback, "bring back what the last migration moved")
+    for command in (apply, resume, rollback):
+        command.add_argument("--batch-size", type=int, default=5_000, metavar="N", help="memories per operation")
+        command.add_argument("--pause-s", type=float, default=0.0, metavar="SECONDS", help="to wait between batches")
+        command.add_argument("--read-data", action="store_true", help="verify the bytes of every blob too")
+        command.add_argument("--report", type=Path, metavar="FILE", help="also write what was done there, as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
