@@ -157,7 +157,7 @@ def _begin(caller: Caller, operation: Operation, asked: Asked, parts: list[Drawn
         "former_set": former_set,
         "set": asked.sets.as_mapping(),
         "mapper": asked.mapper_name,
-        "within": {name: str(value) for name, value in asked.within.items()},
+        "within": sorted(asked.within),  # names only: this row outlives an erasure of what the values name
         "on_error": asked.on_error,
         "seq": parts[0].seq,
         "plan": None if asked.plan is None else asked.plan.digest,
