@@ -70,7 +70,7 @@ class Session:
     has_retired = False
     """Whether there are ids of which nothing is left but how far their contents were numbered."""
     erased_seq = 0
-    """The last operation that erased something, when the catalog was opened."""
+    """The last operation that erased something: what was read of the tables before it must not be written back."""
     composer: int | None = None
     """The thread that composes a transaction, if one does; it holds ``writer``."""
 
@@ -245,6 +245,8 @@ class Session:
         """Let readers see a commit of this session."""
         if changes.statements:
             self._load_registries(self.catalog)
+            if any(entry.op == "erase" for entry in changes.audit):
+                self.erased_seq = changes.head.seq
         self.publish(self.view.advance(changes), changes.head)
         self.feed.add(changes)
 
