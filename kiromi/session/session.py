@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -39,10 +38,10 @@ from kiromi.partition import BUILT_INS, Scheme
 from kiromi.session.epoch import claim_epoch
 from kiromi.session.feed import Feed
 from kiromi.session.lease import Lease
-from kiromi.session.location import CATALOG_NAME, Root
+from kiromi.session.location import Root
 from kiromi.session.lock import StoreLock, lock_path
 from kiromi.session.pending import Pending, goal_of
-from kiromi.session.remains import refuse_lost_catalog, refuse_unfinished_import
+from kiromi.session.remains import refuse_lost_catalog, refuse_taken_folder, refuse_unfinished_import
 from kiromi.session.turns import Turns
 from kiromi.times import now_micros
 
@@ -338,13 +337,7 @@ class Session:
                 make_durable_folder(str(self.catalog_path.parent))
             except OSError as error:
                 raise StorageError(f"cannot make the folder {self.catalog_path.parent}: {error}") from error
-        folder = self.catalog_path.parent
-        if self.catalog_path.name == CATALOG_NAME and folder.name not in os.listdir(folder.parent):
-            raise Conflict(
-                f"this filesystem takes {folder.name!r} for another tenant's folder in {folder.parent}: choose a name"
-                f" that differs in more than case",
-                tenant=self.tenant,
-            )
+        refuse_taken_folder(self.catalog_path, self.tenant)
 
     def _not_found(self) -> StoreNotFound:
         return StoreNotFound(
