@@ -33,6 +33,17 @@ def check_id(value: str) -> str:
     return value
 
 
+def check_new_id(value: str) -> str:
+    """Return ``value`` if a memory can be given it as its id.
+
+    Raises:
+        InvalidInput: it is no id, or the one that stands for those of erased memories.
+    """
+    if check_id(value) == ERASED_ID:
+        raise InvalidInput(f"the id {value} stands for erased memories, no memory can have it", id=value)
+    return value
+
+
 def format_id(number: int) -> str:
     """Return the ULID text of a 128-bit number."""
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

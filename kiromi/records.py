@@ -28,7 +28,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from kiromi.attributes import check_attributes, check_scalar
 from kiromi.errors import InvalidInput
-from kiromi.ids import check_id
+from kiromi.ids import check_new_id
 from kiromi.model import AttributeValue, Draft
 
 MAX_KEY_BYTES = 1_024
@@ -132,7 +132,7 @@ class _Record(TypedDict, total=False):
     media_type: Annotated[str, AfterValidator(_check_media_type)] | None
     partition: _Named
     attributes: _Named
-    id: Annotated[str, AfterValidator(check_id)] | None
+    id: Annotated[str, AfterValidator(check_new_id)] | None
     key: Annotated[str, Field(min_length=1), AfterValidator(_check_key)] | None
     namespace: Annotated[str, AfterValidator(_check_key)] | None
     kind: _Short | None
@@ -158,7 +158,7 @@ _ACCEPTED = {
     "media_type": "a media type such as text/markdown",
     "partition": "a mapping of names to values",
     "attributes": "a mapping of names to values",
-    "id": "an upper-case ULID (26 characters of 0-9 A-Z without I L O U, the first at most 7)",
+    "id": "an upper-case ULID (26 characters of 0-9 A-Z without I L O U, the first at most 7) other than all zeros",
     "key": f"text of 1 to {MAX_KEY_BYTES:,} bytes in UTF-8",
     "namespace": f"text of at most {MAX_KEY_BYTES:,} bytes in UTF-8",
     "kind": _SHORT_TEXT,

@@ -26,7 +26,12 @@ CREATE TEMP VIEW links AS
     SELECT * REPLACE (CASE WHEN end_seq <= {{seq}} THEN end_seq END AS end_seq) FROM {{db}}.links
     WHERE begin_seq <= {{seq}};
 """
-_IS_KEPT = "SELECT gc_floor <= $1 OR EXISTS (SELECT 1 FROM snapshots WHERE seq = $1), gc_floor FROM meta"
+_IS_KEPT = """
+SELECT gc_floor <= $1 OR EXISTS (SELECT 1 FROM snapshots WHERE seq = $1) OR EXISTS (
+    SELECT 1 FROM migration_state
+    WHERE status IN ('running', 'paused') AND list_contains((params->'$.pins')::BIGINT[], $1)
+), gc_floor FROM meta
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ def check_kept(cursor: duckdb.DuckDBPyConnection, seq: int) -> None:
     """Refuse a moment of which ``gc`` has removed what only it showed.
 
     Raises:
-        SnapshotNotFound: it lies below the gc floor, and no snapshot holds it.
+        SnapshotNotFound: it lies below the gc floor, and neither a snapshot nor an unfinished job holds it.
     """
     ((is_kept, floor),) = cursor.execute(_IS_KEPT, [seq]).fetchall()
     if not is_kept:

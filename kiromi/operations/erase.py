@@ -21,7 +21,7 @@ from kiromi.operations.caller import Caller
 from kiromi.operations.erase_archives import archives_to_rewrite, keeping_still, rewrite_archives
 from kiromi.operations.erase_choice import Chosen, choose
 from kiromi.operations.erase_files import finish, has_index, places_of, strays
-from kiromi.operations.erase_rows import Counts, jobs_in_need, names, plan_forget, plan_forget_jobs, traces_of
+from kiromi.operations.erase_rows import Counts, jobs_in_need, names, plan_forget, plan_forget_reasons, traces_of
 from kiromi.operations.jobs import Job, advance, begin, running
 from kiromi.reports.erasing import EraseReport
 from kiromi.session.commit import refuse_within_transaction, transaction
@@ -180,7 +180,7 @@ def _plan_batch(
     """Plan to erase the job's targets from position ``start`` on: rows, what names them, and blobs."""
     with session.snapshot() as (_, cursor):
         traces = traces_of(session, cursor, ids)
-        plan_forget_jobs(cursor, operation, ids)
+        plan_forget_reasons(cursor, operation, ids)
     wanted = set(ids)
     found = {key: list(places) for key, places in astray.items() if key[0] in wanted}
     found.update({key: [] for key in session.pending.places if key[0] in wanted and key not in found})

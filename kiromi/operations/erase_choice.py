@@ -6,7 +6,8 @@ from typing import Any
 
 import duckdb
 
-from kiromi.catalog.rows import CLOSED_ROWS, MEMORY_SCHEMA, Row, to_rows
+from kiromi.catalog.last import last_rows
+from kiromi.catalog.rows import MEMORY_SCHEMA, Row
 from kiromi.catalog.view import View
 from kiromi.errors import InvalidInput, MemoryNotFound
 from kiromi.ids import check_id
@@ -67,12 +68,7 @@ def _named(caller: Caller, wanted: Sequence[str]) -> Chosen:
 
 def _last_versions(view: View, cursor: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> dict[str, Row]:
     found = {row.id: row for row in view.rows(ids)}
-    closed = cursor.sql(
-        f"{CLOSED_ROWS} WHERE m.id IN (SELECT unnest(?))"
-        " QUALIFY row_number() OVER (PARTITION BY m.id ORDER BY m.end_seq DESC) = 1",
-        params=[[memory_id for memory_id in ids if memory_id not in found]],
-    ).to_arrow_table()
-    return found | {row.id: row for row in to_rows(closed)}
+    return found | last_rows(cursor, [memory_id for memory_id in ids if memory_id not in found])
 
 
 def _selected(caller: Caller, within: Mapping[str, Any] | None, where: Any) -> Chosen:

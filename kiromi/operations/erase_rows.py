@@ -24,6 +24,7 @@ _ID = re.compile("(?=([0-7][0-9A-HJKMNP-TV-Z]{25}))")
 _TEXTS = "concat_ws(' ', detail, reason, run_id)"
 _BATCH = "(SELECT id FROM migration_targets WHERE job = ? AND position < ?)"
 _ENDS = f"(SELECT '{MEMORY}' || id FROM {_BATCH} UNION ALL SELECT unnest(?::VARCHAR[]))"
+_LISTED = "(SELECT unnest(?::VARCHAR[]))"
 _JOBS = "SELECT id, status IN ('running', 'paused'), params, \"cursor\", last_error FROM migration_state"
 _BARE = "memory_id = NULL, detail = NULL, run_id = NULL, reason = NULL, salt = NULL"
 
@@ -129,8 +130,8 @@ def plan_forget(session: Session, operation: Operation, job_id: str, until: int,
     plan_retire(operation, session, traces.numbers)
 
 
-def plan_forget_jobs(cursor: duckdb.DuckDBPyConnection, operation: Operation, ids: Collection[str]) -> None:
-    """Plan to take some ids from what jobs and snapshots say of themselves; see :func:`jobs_in_need`."""
+def plan_forget_reasons(cursor: duckdb.DuckDBPyConnection, operation: Operation, ids: Collection[str]) -> None:
+    """Plan to take some ids from what jobs, snapshots and supersessions say of themselves; see :func:`jobs_in_need`."""
     wanted = set(ids)
     for job_id, is_unfinished, params, last, error in cursor.execute(_JOBS).fetchall():
         if not is_unfinished and names(params, wanted):
@@ -145,6 +146,10 @@ def plan_forget_jobs(cursor: duckdb.DuckDBPyConnection, operation: Operation, id
     for snapshot_id, reason in cursor.execute("SELECT id, reason FROM snapshots WHERE reason IS NOT NULL").fetchall():
         if names(reason, wanted):
             operation.execute("UPDATE snapshots SET reason = NULL WHERE id = ?", snapshot_id)
+    reasons = cursor.execute("SELECT DISTINCT reason FROM supersessions WHERE reason IS NOT NULL").fetchall()
+    named = [reason for (reason,) in reasons if names(reason, wanted)]
+    if named:
+        operation.execute(f"UPDATE supersessions SET reason = NULL WHERE reason IN {_LISTED}", named)
 
 
 def jobs_in_need(cursor: duckdb.DuckDBPyConnection, ids: Collection[str]) -> list[str]:

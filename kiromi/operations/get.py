@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from kiromi.attributes import INT_MAX
-from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
+from kiromi.catalog.last import last_rows
+from kiromi.catalog.rows import Row
 from kiromi.errors import BlobMissing, InvalidInput, MemoryDeleted, MemoryExpired, MemoryNotFound
 from kiromi.ids import check_id
 from kiromi.model import Memory
@@ -12,6 +13,9 @@ from kiromi.operations.caller import Caller, check_text, is_expired
 from kiromi.operations.present import memory_of
 from kiromi.times import from_micros
 
+_ENDED_BY = (
+    "SELECT op FROM audit_log WHERE memory_id = ? AND seq = ? AND op NOT IN ('link', 'unlink') ORDER BY i DESC LIMIT 1"
+)
 _TOUCHED = "SELECT max(seq) FROM audit_log WHERE memory_id = ? AND seq <= ? AND op NOT IN ('link', 'unlink')"
 
 
@@ -109,16 +113,17 @@ def ended_at(caller: Caller, memory_id: str) -> tuple[int, bool]:
             return seq, True
         last = INT_MAX if caller.moment is None else caller.moment.seq
         ((touched,),) = cursor.execute(_TOUCHED, [memory_id, last]).fetchall()
-    return max(seq, touched or 0), (touched or 0) <= seq
+        # What ended by anything else was replaced. Where nothing is told of it any more, what is told later decides.
+        how = cursor.execute(_ENDED_BY, [memory_id, seq]).fetchall()
+    is_whole = how == [("delete",)] if how else (touched or 0) <= seq
+    return max(seq, touched or 0), is_whole
 
 
 def last_version(caller: Caller, memory_id: str) -> Row | None:
     """Return the last closed version of a memory if it is within the caller's scope."""
     with caller.reading() as (_, cursor):
-        found = cursor.sql(
-            f"{CLOSED_ROWS} WHERE m.id = ? ORDER BY m.end_seq DESC LIMIT 1", params=[memory_id]
-        ).to_arrow_table()
-    return next((row for row in to_rows(found) if caller.sees(row)), None)
+        row = last_rows(cursor, [memory_id]).get(memory_id)
+    return row if caller.sees(row) else None
 
 
 def _shown(caller: Caller, memory_id: str, row: Row | None) -> Row:

@@ -15,30 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
-import duckdb
-import numpy as np
-
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import Row, to_rows
-from kiromi.catalog.vectors import ContentVectors
+from kiromi.catalog.rows import Row
 from kiromi.errors import IndexCorrupt, IndexWarning
-from kiromi.index.items import PassageBatch
 from kiromi.index.text.index import TextIndex, TextSettings
 from kiromi.index.vectors import GraphSettings, VectorIndex, VectorScope, VectorView
 from kiromi.operations import lineage
+from kiromi.operations.absorbing import absorb_text, absorb_vectors, read_text, read_vectors, take_vectors
 from kiromi.operations.scoping import PlaceCodes, Scope
-from kiromi.operations.sources import (
-    CHUNK,
-    changed_passages,
-    changed_rows,
-    count_changed,
-    documents,
-    gone_ids,
-    id_array,
-    passage_keys,
-    passages_of,
-    vector_chunks,
-)
+from kiromi.operations.sources import CHUNK, changed_rows, count_changed, documents, passage_keys, vector_chunks
 from kiromi.session.session import Session
 
 T = TypeVar("T")
@@ -221,7 +206,8 @@ class Indices:
             part = ids[start : start + CHUNK]
             with self._guard:
                 if self._session.active_model is not None:
-                    self._take_vectors(self.vectors(), list(self._session.view.rows(part)))
+                    index = self.vectors()
+                    take_vectors(self._session, index, _present(self._model), list(self._session.view.rows(part)))
                 text = self.text()
                 text.apply(text.watermark, part, documents(self._session, list(self._session.view.rows(part))))
             on_progress("memories", start + len(part), len(ids))
@@ -258,13 +244,13 @@ class Indices:
                     self._vectors.index = self._build_vectors(_present(self._model), _unseen)
                     index.close()
                 elif since < seq:
-                    self._read_vectors(cursor, index, seq)
+                    read_vectors(cursor, index, _present(self._model), seq)
             self._vectors.late = list(journaled)
         index = _present(self._vectors.index)
         late = [changes for changes in self._vectors.late if changes.head.seq > index.watermark]
         self._vectors.late = None  # if it fails, the tables are asked
         if late:
-            self._absorb_vectors(index, late)
+            absorb_vectors(self._session, index, _present(self._model), late)
         self._vectors.late = []
         is_slow = index.needs_rebuild and not index.has_graph
         if is_slow and not self._is_kept and self._tables_know_more():
@@ -283,66 +269,18 @@ class Indices:
                 index = _present(self._text.index)
             with self._session.tables() as (seq, journaled, cursor):
                 if index.watermark < seq:
-                    self._read_text(cursor, index, seq)
+                    read_text(self._session, cursor, index, seq)
             self._text.late = list(journaled)
         late = [changes for changes in self._text.late if changes.head.seq > index.watermark]
         self._text.late = None  # if it fails, the tables are asked
         if late:
-            live, gone = _outcome(late)
-            index.apply(late[-1].head.seq, gone, documents(self._session, live))
+            absorb_text(self._session, index, late)
         self._text.late = []
 
     def _tables_know_more(self) -> bool:
         """Tell whether another build would bring more in than the last one did: not what is still in the journal."""
         with self._session.tables() as (seq, _, _):
             return seq > self._built
-
-    def _read_vectors(self, cursor: duckdb.DuckDBPyConnection, index: VectorIndex, seq: int) -> None:
-        """Take in from the tables what the index lacks."""
-        model, since = _present(self._model), index.watermark
-        for ids, passages in changed_passages(cursor, since, model):
-            index.apply(since, ids, passages)
-        index.apply(seq, gone_ids(cursor, since), _as_batch([], index.view.dimension))
-
-    def _read_text(self, cursor: duckdb.DuckDBPyConnection, index: TextIndex, seq: int) -> None:
-        since = index.watermark
-        for rows in changed_rows(cursor, since):
-            index.apply(since, (), documents(self._session, rows))
-        index.apply(seq, gone_ids(cursor, since), ())
-
-    def _absorb_vectors(self, index: VectorIndex, changes: Sequence[Changes]) -> None:
-        """Take in commits, oldest first."""
-        live, gone = _outcome(changes)
-        own = self._vectors_in(changes)
-        touched = {row.id for row in live}
-        # Vectors that came later than their memory, from a reindex.
-        completed = self._session.view.rows(memory_id for memory_id, _ in own if memory_id not in touched)
-        fresh = [(row, own[row.blob]) for row in (*live, *completed) if row.blob in own]
-        moved, unknown = [], []
-        for row in live:
-            if row.blob not in own:
-                if index.view.number_of(row.id) == row.n:
-                    moved.append((row.id, (row.scheme, row.partition)))
-                else:
-                    unknown.append(row)
-        if unknown:  # first, for the watermark says that all is absorbed
-            self._take_vectors(index, unknown)
-        index.apply(changes[-1].head.seq, gone, _as_batch(fresh, index.view.dimension), moved)
-
-    def _take_vectors(self, index: VectorIndex, rows: Sequence[Row]) -> None:
-        """Replace all passages of live rows by what the catalog has: perhaps nothing."""
-        with self._session.tables() as (_, journaled, cursor):
-            known = self._vectors_in(journaled)
-            tabled = passages_of(cursor, _present(self._model), [row for row in rows if row.blob not in known])
-        fresh = [(row, known[row.blob]) for row in rows if row.blob in known]
-        index.apply(index.watermark, [row.id for row in rows], tabled)
-        index.apply(index.watermark, (), _as_batch(fresh, index.view.dimension))
-
-    def _vectors_in(self, changes: Sequence[Changes]) -> dict[tuple[str, int], ContentVectors]:
-        """Return the vectors of the index's model that commits brought in, by content."""
-        return {
-            (item.id, item.n): item for change in changes for item, _ in change.vectors if item.model == self._model
-        }
 
     # -- saving -----------------------------------------------------------------------------------------------------
 
@@ -479,30 +417,6 @@ def text_settings(settings: Mapping[str, Any]) -> TextSettings:
 
 
 GRAPH_NAMES = ("m", "ef_construction", "ef")
-
-
-def _outcome(changes: Sequence[Changes]) -> tuple[list[Row], list[str]]:
-    """Return what commits made of the memories that they touched: live rows, and ids that are live no longer."""
-    latest: dict[str, Row | None] = {}
-    for change in changes:
-        latest.update(change.live)
-        if change.moves is not None:
-            latest.update((row.id, row) for row in to_rows(change.moves.rows))
-    live = [row for row in latest.values() if row is not None]
-    return live, [memory_id for memory_id, row in latest.items() if row is None]
-
-
-def _as_batch(found: Sequence[tuple[Row, ContentVectors]], dimension: int) -> PassageBatch:
-    """Return vectors from the feed as an index takes them."""
-    spans = [(row, *span) for row, item in found for span in item.spans]
-    return PassageBatch(
-        id_array([row.id for row, _, _ in spans]),
-        np.array([row.n for row, _, _ in spans], np.int32),
-        np.array([begin for _, begin, _ in spans], np.int64),
-        np.array([end for _, _, end in spans], np.int64),
-        [(row.scheme, row.partition) for row, _, _ in spans],
-        np.concatenate([item.matrix for _, item in found]) if found else np.empty((0, dimension), np.float32),
-    )
 
 
 def _warn(error: IndexCorrupt) -> None:

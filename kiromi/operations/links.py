@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 import duckdb
 
+from kiromi.catalog.last import last_rows
 from kiromi.catalog.past import Rows
-from kiromi.catalog.rows import CLOSED_ROWS, to_rows
 from kiromi.errors import InvalidInput
 from kiromi.filters import Condition
 from kiromi.model import Link
@@ -205,12 +205,7 @@ def visible_links(caller: Caller, view: Rows, cursor: duckdb.DuckDBPyConnection,
     rows = {row.id: row for row in view.rows(ids)}
     gone = [memory_id for memory_id in ids if memory_id not in rows]
     if gone:
-        closed = cursor.sql(
-            f"{CLOSED_ROWS} WHERE m.id IN (SELECT unnest(?))"
-            " QUALIFY row_number() OVER (PARTITION BY m.id ORDER BY m.end_seq DESC) = 1",
-            params=[gone],
-        ).to_arrow_table()
-        rows |= {row.id: row for row in to_rows(closed)}
+        rows |= last_rows(cursor, gone)
     seen |= {ids[row.id] for row in rows.values() if caller.sees(row)}
     return [link for link in found if link.src in seen and link.dst in seen]
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from kiromi.attributes import INT_MAX
-from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
+from kiromi.catalog.last import last_rows
+from kiromi.catalog.rows import Row
 from kiromi.errors import InvalidInput, MemoryExpired
 from kiromi.ids import check_id
 from kiromi.model import MemoryInfo, Supersession
@@ -190,7 +191,4 @@ def supersessions(caller: Caller, memory_id: str | None, limit: int | None) -> l
 
 def _last_closed(caller: Caller, memory_id: str) -> Row | None:
     with caller.session.snapshot() as (_, cursor):
-        found = cursor.sql(
-            f"{CLOSED_ROWS} WHERE m.id = ? ORDER BY m.end_seq DESC LIMIT 1", params=[memory_id]
-        ).to_arrow_table()
-    return next(iter(to_rows(found)), None)
+        return last_rows(cursor, [memory_id]).get(memory_id)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
+from kiromi.catalog.last import resumable_rows
+from kiromi.catalog.rows import Row
 from kiromi.errors import AlreadyExists, InvalidInput
 from kiromi.model import Draft
 from kiromi.operations.caller import Caller
@@ -79,12 +80,7 @@ def _look_up(caller: Caller, operation: Operation, drafts: Sequence[Draft]) -> _
     deleted: dict[str, Row] = {}
     if absent:
         with caller.session.snapshot() as (_, cursor):
-            found = cursor.sql(
-                f"{CLOSED_ROWS} WHERE m.id IN (SELECT unnest(?))"
-                " QUALIFY row_number() OVER (PARTITION BY m.id ORDER BY m.end_seq DESC) = 1",
-                params=[absent],
-            ).to_arrow_table()
-        deleted = {row.id: row for row in to_rows(found)}
+            deleted = resumable_rows(cursor, caller.session.gc_floor, absent)
     retired = last_numbers(caller.session, absent)
     return _Known(holders, deleted, retired, iter(caller.session.ids.make_many(len(drafts))))
 

@@ -1,10 +1,11 @@
-"""Places without a catalog that are not empty either, and why no store may be opened or made there."""
+"""Places that are not free, though no catalog is there, and why no store may be opened or made in them."""
 
+import os
 from pathlib import Path
 
 from kiromi.blobs.base import Blobs
-from kiromi.errors import IntegrityError
-from kiromi.session.location import Root
+from kiromi.errors import Conflict, IntegrityError
+from kiromi.session.location import CATALOG_NAME, Root
 
 
 def importing_path(catalog: Path) -> Path:
@@ -37,4 +38,19 @@ def refuse_lost_catalog(root: Root, tenant: str, blobs: Blobs) -> None:
             f"{root.url} (tenant {tenant!r}) has blobs under data/ or attic/, but there is no catalog at"
             f" {root.catalog_path(tenant)}; kiromi recover makes one anew, best from an archive",
             catalog=str(root.catalog_path(tenant)),
+        )
+
+
+def refuse_taken_folder(catalog: Path, tenant: str) -> None:
+    """Refuse a tenant whose folder is that of another one on a filesystem that folds case.
+
+    Raises:
+        Conflict: it is.
+    """
+    folder = catalog.parent
+    if catalog.name == CATALOG_NAME and folder.name not in os.listdir(folder.parent):
+        raise Conflict(
+            f"this filesystem takes {folder.name!r} for another tenant's folder in {folder.parent}: choose a name"
+            f" that differs in more than case",
+            tenant=tenant,
         )

@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -39,10 +38,10 @@ from kiromi.partition import BUILT_INS, Assignments, Scheme
 from kiromi.session.epoch import claim_epoch
 from kiromi.session.feed import Feed
 from kiromi.session.lease import Lease
-from kiromi.session.location import CATALOG_NAME, Root
+from kiromi.session.location import Root
 from kiromi.session.lock import StoreLock, lock_path
 from kiromi.session.pending import Pending, goal_of
-from kiromi.session.remains import refuse_lost_catalog, refuse_unfinished_import
+from kiromi.session.remains import refuse_lost_catalog, refuse_taken_folder, refuse_unfinished_import
 from kiromi.session.turns import Turns
 from kiromi.times import now_micros
 
@@ -74,7 +73,7 @@ class Session:
     has_retired = False
     """Whether there are ids of which nothing is left but how far their contents were numbered."""
     erased_seq = 0
-    """The last operation that erased something, when the catalog was opened."""
+    """The last operation that erased something: what was read of the tables before it must not be written back."""
     composer: int | None = None
     """The thread that composes a transaction, if one does; it holds ``writer``."""
 
@@ -249,6 +248,8 @@ class Session:
         """Let readers see a commit of this session."""
         if changes.statements or changes.loads:
             self._load_registries(self.catalog)
+            if any(entry.op == "erase" for entry in changes.audit):
+                self.erased_seq = changes.head.seq
         self.publish(self.view.advance(changes), changes.head)
         self.feed.add(changes)
 
@@ -349,13 +350,7 @@ class Session:
                 make_durable_folder(str(self.catalog_path.parent))
             except OSError as error:
                 raise StorageError(f"cannot make the folder {self.catalog_path.parent}: {error}") from error
-        folder = self.catalog_path.parent
-        if self.catalog_path.name == CATALOG_NAME and folder.name not in os.listdir(folder.parent):
-            raise Conflict(
-                f"this filesystem takes {folder.name!r} for another tenant's folder in {folder.parent}: choose a name"
-                f" that differs in more than case",
-                tenant=self.tenant,
-            )
+        refuse_taken_folder(self.catalog_path, self.tenant)
 
     def _not_found(self) -> StoreNotFound:
         return StoreNotFound(

@@ -9,8 +9,9 @@ from hypothesis.stateful import precondition, rule
 
 from tests.state import comparing
 from tests.state.driving import Driver
+from tests.state.parts import PartOf
 from tests.state.states import NO_EDITS, SCHEMES, Fields, Held, State, with_changes
-from tests.state.values import fields, picks, record_of
+from tests.state.values import fields, picks, record_of, users
 
 _SCHEMES = st.sampled_from(range(len(SCHEMES)))
 
@@ -56,8 +57,37 @@ class Keeping(Driver):
         if now is not None and not then.differing(now):
             return now
         is_edit = now is None or bool(then.differing(now) - NO_EDITS)
-        last = now or self.model.last(memory_id)
-        return replace(then, version=last.version + is_edit, begin=-1)
+        last = self.model.versions[memory_id] if now is None else now.version
+        return replace(then, version=last + is_edit, begin=-1)
+
+    @precondition(lambda self: self.steps % 4 == 2)
+    @rule(pick=picks, user=users, ways=st.sampled_from(("within", "scoped", "ids")))
+    def restore_a_part(self, pick: int, user: str, ways: str) -> None:
+        """Restore some memories; require that these are what they were then, and that nothing else was touched."""
+        seq = self.pick_moment(pick)
+        part = PartOf(self.model, seq, None if ways == "ids" else user, self._some_ids(pick, seq), ways == "scoped")
+        if ways == "ids":
+            report = self.call("restore", seq, ids=sorted(part.ids))
+        elif ways == "within":
+            report = self.call("restore", seq, within={"user": user})
+        else:
+            report = self.store.scoped({"user": user}).restore(seq)
+        assert {left.id for left in report.left} == part.left
+        assert (report.snapshot is None) == part.is_nothing == (self.store.seq == self.model.seq)
+        if not part.is_nothing:
+            memories = dict(self.model.now.memories)
+            for memory_id, then in part.ready.items():
+                if then is None:
+                    memories.pop(memory_id, None)
+                else:
+                    memories[memory_id] = self._restored(memory_id, then)
+            state = State(memories, part.links, self.model.now.scheme)
+            self.take_over(state, is_scheme_first=False)
+
+    def _some_ids(self, pick: int, seq: int) -> set[str]:
+        """Return some of the memories that were there at a moment or are there now."""
+        ids = sorted(self.model.states[seq].memories.keys() | self.model.now.memories.keys())
+        return {memory_id for place, memory_id in enumerate(ids) if pick >> place % 10 & 1}
 
     # -- gc -----------------------------------------------------------------------------------------------------------
 
@@ -93,6 +123,18 @@ class Keeping(Driver):
         report = self.call("erase", ids=sorted(ids), dry_run=False)
         assert (report.applied, report.memories) == (True, len(ids))
         self.model.erase(ids, report.seq, self.store.seq)
+        comparing.check_thoroughly(self.store, self.model, self.root)
+
+    @precondition(lambda self: self.steps % 4 == 3)
+    @rule(user=users, n=st.integers(0, 3))
+    def erase_by_a_filter(self, user: str, n: int) -> None:
+        live = self.model.now.memories
+        last = {i: (live.get(i) or self.model.last(i)).fields for i in self.model.ids}
+        ids = {i for i, held in last.items() if held.user == user and held.n >= n}
+        report = self.call("erase", within={"user": user}, where={"n": {"$gte": n}}, dry_run=False)
+        assert (report.applied, set(report.ids)) == (True, ids)
+        if ids:
+            self.model.erase(ids, report.seq, self.store.seq)
         comparing.check_thoroughly(self.store, self.model, self.root)
 
     @precondition(lambda self: self.model.forgotten)

@@ -93,6 +93,8 @@ class Model:
         """Of those of which nothing is left: they may be used again."""
         self.cut: set[str] = set()
         """Deleted memories whose last version is gone while a snapshot shows an older one: they are not undeleted."""
+        self.versions: dict[str, int] = {}
+        """The highest that each of those memories ever had."""
         self._ends: dict[tuple[str, int], int] = {}
         """When versions ended, by id and beginning."""
         self._numbers: dict[str, int] = {}
@@ -115,6 +117,8 @@ class Model:
             after = state.memories.get(memory_id)
             if after is None or after.begin != held.begin:
                 self._ends[memory_id, held.begin] = (ended or {}).get(memory_id, seq) if after is None else after.begin
+        for memory_id, held in state.memories.items():
+            self.versions[memory_id] = max(held.version, self.versions.get(memory_id, 0))
         self.ids |= state.memories.keys()
         self.forgotten -= self.ids
         self.cut -= state.memories.keys()
@@ -182,6 +186,7 @@ class Model:
         left = {i for state in self.states.values() for i in state.memories}
         self.forgotten |= self.ids - left
         self.ids = left
+        self.versions = {i: self.versions[i] for i in left}
         kept = {(i, held.begin) for state in self.states.values() for i, held in state.memories.items()}
         newest: dict[str, int] = {}
         for memory_id, begin in self._ends:
@@ -195,6 +200,7 @@ class Model:
         self.states = {moment: _without(state, gone) for moment, state in self.states.items()}
         self.ids -= gone
         self.cut -= gone
+        self.versions = {i: self.versions[i] for i in self.ids}
         self.forgotten |= gone
         orphaned = {i for i, held in live.items() if held.superseded is not None and held.superseded[0] in gone}
         memories = {i: replace(held, begin=seq) if i in orphaned else held for i, held in self.now.memories.items()}

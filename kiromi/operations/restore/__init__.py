@@ -18,9 +18,9 @@ from kiromi.operations.completing import complete, missing_among
 from kiromi.operations.embedding import active_model, embedder_of
 from kiromi.operations.restore.batches import restore_batch
 from kiromi.operations.restore.links import restore_links
-from kiromi.operations.restore.plan import Plan, make_plan
+from kiromi.operations.restore.plan import Plan, make_plan, renewed
 from kiromi.operations.restore.reporting import Tally, done, planned
-from kiromi.operations.restore.scope import Scope, scope_of, told
+from kiromi.operations.restore.scope import Scope, check_known, scope_of, told
 from kiromi.operations.snapshots import plan_snapshot
 from kiromi.reports.restoring import LeftAlone, RestoreReport
 from kiromi.session.commit import refuse_within_transaction, transaction
@@ -54,6 +54,7 @@ def restore(
 
         # Plan, and stop there if that is all, or if there is nothing to do.
         if dry_run:
+            check_known(caller, scope)
             plan = make_plan(caller, target, resolve(caller, LIVE), scope)
             return planned(caller, plan)
         tally = Tally()
@@ -62,12 +63,13 @@ def restore(
             return done(caller, plan, tally)
 
     # Bring the memories back, batch by batch; then make the vectors that the present model lacks of them.
-    while _restore_next(caller, plan, job_id, tally, on_progress):
-        pass
+    is_over = False
+    while not is_over:
+        plan, is_over = _restore_next(caller, plan, job_id, tally, on_progress)
     tally.pending = _complete(caller, plan, on_progress)
 
     # Links and the scheme at last, and the job is done.
-    _finish(caller, plan, job_id, tally)
+    plan = _finish(caller, plan, job_id, tally)
     with session.lease:
         return done(caller, plan, tally)
 
@@ -80,8 +82,11 @@ def _begin(caller: Caller, target: Moment, scope: Scope, tally: Tally) -> tuple[
 
     Raises:
         MigrationConflict: a restore of something else, or a migration, was begun and not ended.
+        MemoryNotFound: no memory of one of the ids was ever in the caller's scope.
     """
     former = _unfinished(caller, target, scope)
+    if former is None:  # else some may have been erased since it began, which must not keep it from its end
+        check_known(caller, scope)
     if former is not None and _is_same(former, target, scope):
         return _resumed(caller, former, target, scope, tally)
     plan = make_plan(caller, target, resolve(caller, LIVE), scope)
@@ -153,14 +158,15 @@ def _is_same(job: jobs.Job, target: Moment, scope: Scope) -> bool:
 # -- batches -----------------------------------------------------------------------------------------------------------
 
 
-def _restore_next(caller: Caller, plan: Plan, job_id: str, tally: Tally, on_progress: OnProgress) -> bool:
-    """Do the next batch; return False if there is none."""
+def _restore_next(caller: Caller, plan: Plan, job_id: str, tally: Tally, on_progress: OnProgress) -> tuple[Plan, bool]:
+    """Do the next batch; return the plan as it is by now, and whether there is nothing left of it."""
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
+        plan = renewed(caller, plan)
         # Where to go on is asked anew each time: another thread or process may have done some of it meanwhile.
         job = _current(caller, job_id)
         batch = range(0) if job.status != "running" else plan.after(job.cursor)
         if not batch:
-            return False
+            return plan, True
         if tally.is_resumed and not tally.batches:
             jobs.resume(operation, job_id)
         touched, left = restore_batch(caller, operation, plan, plan.items(batch))
@@ -168,7 +174,7 @@ def _restore_next(caller: Caller, plan: Plan, job_id: str, tally: Tally, on_prog
         operation.record(KIND, None, {"job": job_id, "touched": len(touched), "left": len(left)})
     tally.add(touched, left)
     on_progress("memories", batch.stop, len(plan))
-    return True
+    return plan, False
 
 
 def _current(caller: Caller, job_id: str) -> jobs.Job:
@@ -214,10 +220,12 @@ def _progress_of(on_progress: OnProgress, total: int) -> Callable[[int], None]:
 # -- end ---------------------------------------------------------------------------------------------------------------
 
 
-def _finish(caller: Caller, plan: Plan, job_id: str, tally: Tally) -> None:
+def _finish(caller: Caller, plan: Plan, job_id: str, tally: Tally) -> Plan:
+    """Restore links and scheme, and end the job; return the plan as it is by now."""
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
+        plan = renewed(caller, plan)
         if _current(caller, job_id).status != "running":
-            return  # another call did the rest
+            return plan  # another call did the rest
         tally.links, left = restore_links(caller, operation, plan.links)
         tally.left += left
         if plan.scheme is not None:
@@ -230,6 +238,7 @@ def _finish(caller: Caller, plan: Plan, job_id: str, tally: Tally) -> None:
             {"job": job_id, "status": "done", **facts, "links": tally.links, "left": len(tally.left)}
             | ({} if tally.scheme is None else {"scheme": tally.scheme}),
         )
+    return plan
 
 
 def _restore_scheme(caller: Caller, operation: Operation, plan: Plan, tally: Tally) -> None:

@@ -7,19 +7,15 @@ already is what it was then. So doing a batch twice does no harm.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kiromi.catalog.rows import CLOSED_ROWS, Row, to_rows
+from kiromi.catalog.last import last_rows, resumable_rows
+from kiromi.catalog.rows import Row
 from kiromi.operations.caller import Caller
 from kiromi.operations.diff import differing
-from kiromi.operations.get import last_version
 from kiromi.operations.restore.plan import Effect, Item, Plan
 from kiromi.operations.restore.reporting import OUTSIDE
 from kiromi.reports.restoring import LeftAlone
 from kiromi.session.operation import Operation
 
-_LAST = (
-    f"{CLOSED_ROWS} WHERE m.id IN (SELECT unnest(?::VARCHAR[]))"
-    " QUALIFY row_number() OVER (PARTITION BY m.id ORDER BY m.end_seq DESC) = 1"
-)
 _TOUCHED = "SELECT DISTINCT id FROM history WHERE end_seq > ? AND id IN (SELECT unnest(?::VARCHAR[]))"
 _SAY = (
     "INSERT INTO supersessions SELECT ?, loser, winner, make_timestamptz(effective_at), ?, ? FROM"
@@ -111,7 +107,7 @@ def _look(caller: Caller, operation: Operation, plan: Plan, items: Sequence[Item
     touched: set[str] = set()
     if absent:
         with caller.session.snapshot() as (_, cursor):
-            last |= {row.id: row for row in to_rows(cursor.sql(_LAST, params=[absent]).to_arrow_table())}
+            last |= resumable_rows(cursor, caller.session.gc_floor, absent)
             touched = {name for (name,) in cursor.execute(_TOUCHED, [plan.base.seq, absent]).fetchall()}
     work = Work({item.id: item for item in items}, current, last)
     for item in items:
@@ -150,10 +146,16 @@ def _leave_what_would_supersede_itself(caller: Caller, operation: Operation, pla
             if following in plan.winners:
                 following = plan.winners[following]
             else:
-                row = operation.live(following) or last_version(caller, following)
+                row = operation.live(following) or _last(caller, following)
                 following = None if row is None else row.superseded_by
         if following == memory_id:
             work.leave(memory_id, "the memory that superseded it then is superseded by it now")
+
+
+def _last(caller: Caller, memory_id: str) -> Row | None:
+    """Return what a memory was when it ended, in scope or not."""
+    with caller.session.snapshot() as (_, cursor):
+        return last_rows(cursor, [memory_id]).get(memory_id)
 
 
 def _leave_what_has_no_key(caller: Caller, plan: Plan, work: Work) -> None:

@@ -86,6 +86,8 @@ class Plan:
     links: LinkPlan
     scheme: int | None
     """The number of the scheme that is to be active again; None if it is, or if only a scope is restored."""
+    erased_seq: int
+    """The last operation that had erased something when it was made; see :func:`renewed`."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -140,6 +142,7 @@ def make_plan(caller: Caller, target: Moment, base: Moment, scope: Scope) -> Pla
     Raises:
         SnapshotNotFound: ``gc`` has removed what only one of the two showed.
     """
+    erased_seq = caller.session.erased_seq  # first: what is erased meanwhile makes it out of date
     with caller.session.snapshot() as (_, cursor):
         check_kept(cursor, target.seq)
         check_kept(cursor, base.seq)
@@ -175,7 +178,18 @@ def make_plan(caller: Caller, target: Moment, base: Moment, scope: Scope) -> Pla
         _winners(ids, then, then_at),
         plan_links(caller, target, base, scope),
         target.scheme if is_other_scheme else None,
+        erased_seq,
     )
+
+
+def renewed(caller: Caller, plan: Plan) -> Plan:
+    """Return a plan that knows nothing of what was erased since it was made; the caller keeps writers out.
+
+    A plan holds links to such memories, and what they superseded, which a restore would bring back.
+    """
+    if plan.erased_seq == caller.session.erased_seq:
+        return plan
+    return make_plan(caller, plan.target, plan.base, plan.scope)
 
 
 def _places(ids: npt.NDArray[np.bytes_], own: npt.NDArray[np.bytes_]) -> _Numbers:

@@ -55,10 +55,9 @@ class Scope:
 
 
 def scope_of(caller: Caller, within: Mapping[str, Any] | None, ids: Iterable[str] | None) -> Scope:
-    """Check and resolve the arguments of a restore.
+    """Resolve the arguments of a restore; whether there are such memories is for :func:`check_known`.
 
     Raises:
-        MemoryNotFound: no memory of one of the ids was ever in the caller's scope.
         InvalidInput: an argument is refused.
     """
     session = caller.session
@@ -67,11 +66,19 @@ def scope_of(caller: Caller, within: Mapping[str, Any] | None, ids: Iterable[str
         return Scope(caller.scope, wanted, None)
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
         raise InvalidInput(f"ids={ids!r} is not an iterable of ids")
-    chosen = frozenset(check_id(memory_id) for memory_id in ids)
-    unknown = sorted(chosen - _known(caller, chosen))
+    return Scope(caller.scope, wanted, frozenset(check_id(memory_id) for memory_id in ids))
+
+
+def check_known(caller: Caller, scope: Scope) -> None:
+    """Refuse ids that name nothing.
+
+    Raises:
+        MemoryNotFound: no memory of one of the ids was ever in the caller's scope, or it was erased.
+    """
+    chosen = scope.ids or frozenset()
+    unknown = sorted(chosen - _known(caller, chosen)) if chosen else []
     if unknown:
         raise MemoryNotFound(f"no memory {unknown[0]} was ever here", id=unknown[0])
-    return Scope(caller.scope, wanted, chosen)
 
 
 def told(facts: Mapping[str, Any]) -> str:
