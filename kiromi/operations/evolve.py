@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 
+from kiromi.catalog.database import SCHEME_SET
 from kiromi.errors import InvalidInput
 from kiromi.operations.caller import Caller
 from kiromi.operations.jobs import refuse_beside
 from kiromi.partition import Scheme
 from kiromi.session.commit import transaction
 from kiromi.session.operation import Operation
-from kiromi.session.session import SCHEME_SET, Session
+from kiromi.session.session import Session
 
 
 def evolve(caller: Caller, template: str) -> None:
