@@ -41,6 +41,8 @@ _CONTENT_NAMES = ", ".join(CONTENT_SCHEMA.names)
 
 JOURNAL_ROWS = 64
 """A commit of more rows than this goes to the tables at once."""
+SCHEME_SET = "scheme_set"
+"""The setting that holds the ``set`` of the active scheme, if a migration brought it in with one."""
 FOLD_ENTRIES = 1024
 """The journal is folded when it has this many entries, so that opening after a kill stays quick."""
 CONFIG: Mapping[str, bool] = {

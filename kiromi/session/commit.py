@@ -206,7 +206,7 @@ def commit(session: Session, plan: CommitPlan) -> None:
         return
 
     # Settle: each blob to the one place where it belongs. What fails here stays pending; the operation has succeeded.
-    session.settle(changes.live, put, changes.goals, keeps_folders=changes.moves is not None)
+    session.settle(changes.live, put, None if changes.moves is None else changes.goals)
 
 
 def _stage(session: Session, plan: CommitPlan) -> None:

@@ -62,10 +62,9 @@ class Session:
 
     active_scheme = 0
     """The number of the scheme that new memories follow."""
-    former_scheme: int | None = None
-    """The number of the scheme that was active before, if there was another."""
+    former_scheme: int | None = None  # active before, if there was another
     supplied = Assignments()
-    """What new memories get that do not say it: the ``set`` of the migration that brought the active scheme in."""
+    """What new memories get that do not say it: the ``set`` that came with the active scheme."""
     active_model: int | None = None
     """The number of the embedding model whose vectors are searched."""
     gc_floor = 0
@@ -257,24 +256,22 @@ class Session:
         self,
         changed: Mapping[str, Row | None] = _NOTHING,
         just_put: Mapping[BlobKey, str] = _NOTHING,
-        goals: Mapping[BlobKey, str] = _NOTHING,
-        *,
-        keeps_folders: bool = False,
+        goals: Mapping[BlobKey, str] | None = None,
     ) -> None:
         """Bring every pending blob where it belongs; what fails stays pending and is tried with the next commit.
 
         Args:
             changed: rows that the view is known to have, which saves looking them up.
             just_put: where this session itself has just put whole blobs.
-            goals: where blobs are known to belong, which saves asking for their rows.
-            keeps_folders: whether somebody else removes the folders that become empty.
+            goals: where the blobs of a batch of moves belong; who moves them removes empty folders at the end.
         """
         pending = self.pending
 
         def live(memory_id: str) -> Row | None:
             return changed[memory_id] if memory_id in changed else self.view.get(memory_id)
 
-        failures = self.blobs.settle(pending.settlements(live, just_put, goals), keeps_folders=keeps_folders)
+        found = pending.settlements(live, just_put, goals or _NOTHING)
+        failures = self.blobs.settle(found, keeps_folders=goals is not None)
         unsettled = {(failure.id, failure.n): failure.reason for failure in failures}
         pending.settled.update(pending.unsettled.keys() - unsettled.keys())
         pending.unsettled = unsettled

@@ -173,7 +173,7 @@ _segments = st.sampled_from(
         "x={p}",
         "{p:lower|z}",
         "{q|none}",
-        "r={r|x}",
+        "r={r|-}",
         "b={id:bucket(3)}",
         "fixed",
         "k={kind}",
