@@ -26,6 +26,8 @@ from kiromi.errors import AlreadyExists, IntegrityError, InvalidInput, StorageEr
 from kiromi.ids import IdSource
 from kiromi.operations.archive_paths import render_again
 from kiromi.operations.archiving import report_of
+from kiromi.operations.arriving import bares_of, record_arrival
+from kiromi.operations.opening import check_actor
 from kiromi.operations.state_digest import digest_of
 from kiromi.operations.unpacking import check_audit_follows, head_of, retire, take, unpack, unpack_vectors
 from kiromi.partition import check_name
@@ -63,6 +65,7 @@ def import_archive(
     storage_options: Mapping[str, Any] | None = None,
     catalog: str | os.PathLike[str] | None = None,
     archive_options: Mapping[str, Any] | None = None,
+    actor: str = "import",
     wait: float = DEFAULT_WAIT_S,
     on_progress: Progress | None = None,
 ) -> ArchiveReport:
@@ -78,6 +81,8 @@ def import_archive(
         storage_options: passed to the fsspec driver of ``root``.
         catalog: as for :func:`kiromi.open`.
         archive_options: passed to the fsspec driver of ``urls``; those of ``root`` if not said.
+        actor: whom the audit log names, if the import has to be noted there: memories were taken out of the archive, or
+            erased in the store after the moment that it shows, so that audit entries came without what they said.
         wait: seconds to wait for another process to let go of the place.
         on_progress: called with (memories whose contents are stored, in all).
 
@@ -90,6 +95,7 @@ def import_archive(
     """
     started = time.monotonic()
     check_name(tenant, "tenant")
+    check_actor(actor)
     location = resolve_root(root, storage_options, catalog)
     named = [urls] if isinstance(urls, str | os.PathLike) else list(urls)
     chain = open_chain(named, storage_options if archive_options is None else archive_options)
@@ -102,7 +108,7 @@ def import_archive(
     for archive in chain:
         archive.check_parts()
     with held_place(location, tenant, wait):
-        left_out = _import(chain, location, tenant, on_progress)
+        left_out = _import(chain, location, tenant, actor, on_progress)
     return report_of(chain[-1].place, chain[-1].manifest, time.monotonic() - started, left_out)
 
 
@@ -144,7 +150,9 @@ def show(path: Path, temporary: Path) -> None:
     _sync(path.parent)
 
 
-def _import(chain: Sequence[Archive], location: Root, tenant: str, on_progress: Progress | None) -> Mapping[str, int]:
+def _import(
+    chain: Sequence[Archive], location: Root, tenant: str, actor: str, on_progress: Progress | None
+) -> Mapping[str, int]:
     path = location.catalog_path(tenant)
     temporary = importing_path(path)
     blobs = location.blobs(tenant)
@@ -156,12 +164,17 @@ def _import(chain: Sequence[Archive], location: Root, tenant: str, on_progress: 
         meta = Meta(last.store_id, IdSource().make(), tenant, _fold_case(blobs, last, catalog), last.store_created_at)
         with catalog.transaction() as cursor:
             _Contents(cursor, blobs, last.counts["memories"], on_progress).store(chain)
+            check_audit_follows(cursor, last)
             left_out = _take(cursor, last)
-            write_meta(cursor, meta, head_of(last), gc_floor=last.seq)
+            head = head_of(last)
+            bares, is_unexplained = bares_of(cursor)
+            if is_unexplained:
+                head = record_arrival(cursor, head, head.seq + 1, "import", actor, {"archive_seq": last.seq})
+            write_meta(cursor, meta, head, gc_floor=last.seq)
         unpack_vectors(catalog, chain)
         _prove(catalog, last)
     show(path, temporary)
-    return left_out
+    return {**left_out, "audit_facts": bares}
 
 
 def _clear(blobs: Blobs, temporary: Path, location: Root) -> None:
@@ -203,7 +216,6 @@ def _take(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> Mapping[str,
 
 def _prove(catalog: Catalog, manifest: Manifest) -> None:
     with catalog.snapshot() as cursor:
-        check_audit_follows(cursor, manifest)
         if manifest.digest is None:
             return
         found = digest_of(cursor, manifest.schemes)

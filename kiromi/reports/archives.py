@@ -25,7 +25,8 @@ class ArchiveReport:
     size_bytes: int
     """Of the parts."""
     left_out: Mapping[str, int]
-    """Of an import: closed versions whose contents are not in the archive, and snapshots of moments that are not."""
+    """Of an import: ``former_versions`` whose contents are not in the archive, ``snapshots`` of moments that are not, and
+    ``audit_facts``: entries that came without what they said, because of an erasure."""
     seconds: float
 
 
