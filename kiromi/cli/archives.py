@@ -85,6 +85,7 @@ def import_(
             tenant=cli.tenant,
             catalog=cli.settings.catalog,
             actor=cli.settings.actor or "cli",
+            wait=cli.wait_s,
             on_progress=advance,
         )
     for what, count in report.left_out.items():
