@@ -60,9 +60,7 @@ def test_a_lost_catalog_is_recovered(filled: Program, tmp_path: Path) -> None:
     assert filled("recover", "--scheme", SCHEME, "--json", code=7).error["kind"] == "already_exists"
 
 
-def test_an_archive_is_kept_beside_the_store(
-    filled: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_archive_is_kept_beside_the_store(filled: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = tmp_path / "kept"
     filled("ls", "--archive", kept)  # reads only
     assert not kept.exists()

@@ -113,7 +113,11 @@ def _erasure_problems(tally: _Tally) -> Iterator[Problem]:
     bare = tally.bare
     if bare is not None and bare.seq >= tally.erased_seq:
         where = f"audit entry (seq {bare.seq}, i {bare.i})"
-        yield Problem("audit_broken", where, f"{where}: its facts are gone, but no erasure came after it, nor an arrival that tells of it")
+        yield Problem(
+            "audit_broken",
+            where,
+            f"{where}: its facts are gone, but no erasure came after it, nor an arrival that tells of it",
+        )
 
 
 def _head(seq: int, entries: int, entry_hash: bytes) -> str:
