@@ -38,8 +38,8 @@ def command(
         examples: whole command lines, shown at the end of the command's help.
         panel: the heading under which the group's help lists it.
 
-    The function's first parameter is the :class:`Invocation`; it returns an exit code, None for 0. Where it has an option
-    of the name of a global one, the global one stands before the command only.
+    The function's first parameter is the :class:`Invocation`; it returns an exit code, None for 0. Where it has an
+    option of the name of a global one, the global one stands before the command only.
     """
 
     def register(
@@ -107,7 +107,7 @@ def take_settings(arguments: dict[str, Any]) -> Settings:
 
 
 def _option_names(annotation: Any) -> set[str]:
-    """Return the names of an option, as ``--quiet`` and ``-q``; typer keeps the first as what is a default elsewhere."""
+    """Return the names of an option, as ``--quiet`` and ``-q``; typer keeps the first one as its default."""
     option = get_args(annotation)[-1]
     names = (getattr(option, "default", None), *(getattr(option, "param_decls", None) or ()))
     return {name for name in names if isinstance(name, str) and name.startswith("-")}

@@ -80,6 +80,8 @@ def _show(cli: Invocation, report: "RecoverReport") -> None:
             cli.note(f"and {len(report.memories) - _SHOWN:,} more; --json shows all")
     for path in report.strangers[:_SHOWN]:
         cli.note(f"no blob's: {path}")
+    for path in report.damaged[:_SHOWN]:
+        cli.note(f"of another size than the archive says: {shown.safe(path)}")
     if report.former_lost:
         cli.note(f"{shown.count_text(report.former_lost, 'former version')} of the archive without content")
     if report.snapshots_lost:

@@ -156,10 +156,16 @@ def _import(
     path = location.catalog_path(tenant)
     temporary = importing_path(path)
     blobs = location.blobs(tenant)
-    _clear(blobs, temporary, location)
+    _clear(blobs, temporary, location, tenant)
+    mark = _mark(location, tenant)
     last = chain[-1].manifest
     with built(temporary) as catalog:
-        _sync(temporary.parent)  # the mark is there before the first blob
+        _sync(temporary.parent)  # the catalog's other name is there before the first blob
+        if mark is not None:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(str(temporary), encoding="utf-8")
+            _sync(mark)
+            _sync(mark.parent)
         unpack(catalog, chain)
         meta = Meta(last.store_id, IdSource().make(), tenant, _fold_case(blobs, last, catalog), last.store_created_at)
         with catalog.transaction() as cursor:
@@ -174,14 +180,25 @@ def _import(
         unpack_vectors(catalog, chain)
         _prove(catalog, last)
     show(path, temporary)
+    if mark is not None:
+        mark.unlink()
     return {**left_out, "audit_facts": bares}
 
 
-def _clear(blobs: Blobs, temporary: Path, location: Root) -> None:
+def _mark(location: Root, tenant: str) -> Path | None:
+    """Return the file that says, where data is local and its catalog is not beside it, whose import has begun there."""
+    is_apart = location.is_local and location.catalog is not None
+    return Path(location.tenant_path(tenant)) / "importing" if is_apart else None
+
+
+def _clear(blobs: Blobs, temporary: Path, location: Root, tenant: str) -> None:
     """Start over where an import was killed; refuse a place that holds something else."""
     found = [path for prefix in ("data", "attic") for path, _ in blobs.walk(prefix)]
     # An import claims no epoch: where one is, a store was opened, maybe from another machine, whatever was begun here.
     is_store = not blobs.has_staging and next(blobs.walk("epoch"), None) is not None
+    mark = _mark(location, tenant)
+    if mark is not None and found:
+        is_store = not mark.exists() or mark.read_text(encoding="utf-8") != str(temporary)
     if is_store or (found and not temporary.exists()):
         raise IntegrityError(
             f"{location.url} has blobs under data/ or attic/ but no catalog: recover makes one anew from them",

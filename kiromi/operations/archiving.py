@@ -285,7 +285,7 @@ def _manifest(source: _Source, *, contents: bool, with_digest: bool) -> Manifest
         at=at,
         since=None,
         contents=contents,
-        gc_floor=session.gc_floor,
+        gc_floor=min(session.gc_floor, seq),  # a snapshot can be of a moment below it
         schemes=schemes,
         scheme_events=tuple(cursor.execute(events.format(what="scheme"), [seq]).fetchall()),
         models=tuple(_models(source).values()),

@@ -250,6 +250,7 @@ class _Recovery:
             former_lost=former_lost,
             snapshots_lost=snapshots_lost,
             strangers=tuple(sorted(found.strangers, key=ascii)),
+            damaged=found.damaged,
             memories=told,
             seconds=time.monotonic() - self.started,
         )

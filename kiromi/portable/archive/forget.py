@@ -48,8 +48,8 @@ def forget(
     Doing it again is no error, and finishes what was interrupted.
 
     Args:
-        url: of a finished archive, or of the folder that ``archive=`` of :func:`kiromi.open` keeps; unfinished ones in it
-            are removed.
+        url: of a finished archive, or of the folder that ``archive=`` of :func:`kiromi.open` keeps; what a killed
+            export left in it is removed.
         ids: of the memories. Links and supersessions that name them go too; a memory that one of them superseded stays
             superseded, by no id.
         uris: of other ends whose links go, such as partitions that only they were in.
