@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from kiromi.blobs.base import Blobs, NewBlob, Settlement
 from kiromi.blobs.local import LocalBlobs, make_durable_folder
-from kiromi.catalog.building import built, run_with, write_meta
+from kiromi.catalog.building import built, collect, run_with, write_meta
 from kiromi.catalog.database import Catalog, Meta
 from kiromi.catalog.rows import attic_path
 from kiromi.errors import AlreadyExists, IntegrityError, InvalidInput, StorageError
@@ -253,16 +253,14 @@ class _Contents:
     total: int
     on_progress: Progress | None
     done: int = 0
-    arrived: list[pa.Table] = field(default_factory=lambda: [_KEYS.empty_table()])
 
     def store(self, chain: Sequence[Archive]) -> None:
-        """Store all contents of a chain that a row needs, durably; ``arrived`` then has their ids and numbers."""
+        """Store all contents of a chain that a row needs, durably; the table ``arrived`` has their ids and numbers."""
+        collect(self.cursor, "arrived", _KEYS)
         for archive in chain:
             for batch in archive.batches("contents"):
                 self._store_batch(batch)
         self.blobs.sync()
-        keys = pa.concat_tables(self.arrived)
-        run_with(self.cursor, keys, "CREATE TEMP TABLE arrived AS SELECT * FROM incoming")
 
     def _store_batch(self, batch: pa.RecordBatch) -> None:
         keys = pa.table(
@@ -273,7 +271,7 @@ class _Contents:
             }
         )
         goals = run_with(self.cursor, keys, _GOALS)
-        self.arrived.append(keys.select(["id", "n"]))
+        run_with(self.cursor, keys, "INSERT INTO arrived SELECT id, n FROM incoming")
         blobs: list[NewBlob] = []
         settlements: list[Settlement] = []
         columns = [batch.column(name).to_pylist() for name in ("id", "n", "ext", "sha256", "data")]
