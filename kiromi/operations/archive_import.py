@@ -37,7 +37,7 @@ from kiromi.reports.archives import ArchiveReport
 from kiromi.session.location import Root, resolve_root
 from kiromi.session.lock import StoreLock, lock_path
 from kiromi.session.registry import is_open
-from kiromi.session.remains import importing_path
+from kiromi.session.remains import FOLDERS, importing_path
 
 _GOALS = """
 SELECT m.partition IS NOT NULL OR h.id IS NOT NULL, m.partition
@@ -144,6 +144,7 @@ def show(path: Path, temporary: Path) -> None:
     """
     if Path(f"{temporary}.wal").exists():
         raise StorageError(f"the catalog {temporary} was not written to its end")
+    Path(f"{path}.wal").unlink(missing_ok=True)  # of the catalog that was lost: DuckDB would take it for this one's
     for one in (temporary, temporary.parent):
         _sync(one)
     os.rename(temporary, path)
@@ -193,7 +194,7 @@ def _mark(location: Root, tenant: str) -> Path | None:
 
 def _clear(blobs: Blobs, temporary: Path, location: Root, tenant: str) -> None:
     """Start over where an import was killed; refuse a place that holds something else."""
-    found = [path for prefix in ("data", "attic") for path, _ in blobs.walk(prefix)]
+    found = [path for prefix in FOLDERS for path, _ in blobs.walk(prefix)]
     # An import claims no epoch: where one is, a store was opened, maybe from another machine, whatever was begun here.
     is_store = not blobs.has_staging and next(blobs.walk("epoch"), None) is not None
     mark = _mark(location, tenant)
@@ -201,13 +202,13 @@ def _clear(blobs: Blobs, temporary: Path, location: Root, tenant: str) -> None:
         is_store = not mark.exists() or mark.read_text(encoding="utf-8") != str(temporary)
     if is_store or (found and not temporary.exists()):
         raise IntegrityError(
-            f"{location.url} has blobs under data/ or attic/ but no catalog: recover makes one anew from them",
+            f"{location.url} (tenant {tenant!r}) has blobs, such as {min(found, default='epoch/', key=ascii)}, but no"
+            " catalog: recover makes one anew from them, or name an empty place",
             root=location.url,
+            tenant=tenant,
         )
     if found:
         blobs.remove(found)
-    if blobs.has_staging:
-        blobs.remove([path for path, _ in blobs.walk("staging")])
 
 
 def _fold_case(blobs: Blobs, manifest: Manifest, catalog: Catalog) -> bool:

@@ -47,7 +47,7 @@ from kiromi.partition import Scheme, check_name
 from kiromi.portable.archive.chain import Archive, open_chain
 from kiromi.reports.archives import RecoverReport
 from kiromi.session.location import Root, resolve_root
-from kiromi.session.remains import refuse_unfinished_import
+from kiromi.session.remains import has_blobs, refuse_unfinished_import
 from kiromi.times import now_micros
 
 _READ_BYTES = 16 * 2**20
@@ -108,10 +108,14 @@ def recover(
     templates = [Scheme.parse(template).template for template in schemes]
     refuse_unfinished_import(location, tenant)
     blobs = location.blobs(tenant)
-    if all(next(blobs.walk(folder), None) is None for folder in ("data", "attic", "staging")):
-        raise NotFound(f"{location.url} (tenant {tenant!r}) has no blobs", root=location.url, tenant=tenant)
     named = [archives] if isinstance(archives, str | os.PathLike) else list(archives)
     chain = open_chain(named, storage_options if archive_options is None else archive_options) if named else []
+    if not has_blobs(blobs) and not (chain and not chain[-1].manifest.counts["memories"]):
+        raise NotFound(
+            f"{location.url} (tenant {tenant!r}) has no blobs to recover: an archive with contents can be imported",
+            root=location.url,
+            tenant=tenant,
+        )
     for archive in chain:
         archive.check_parts()
     recovery = _Recovery(location, tenant, chain, templates, actor, blobs, dry_run, started)

@@ -30,10 +30,11 @@ class Place:
 
         Raises:
             InvalidInput: it names no filesystem that is known, or its driver is not installed.
+            StorageError: the filesystem cannot be opened.
         """
         text = os.fspath(url)
-        if not isinstance(text, str) or not text:
-            raise InvalidInput(f"archive {url!r} is no path or URL")
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise InvalidInput(f"archive {url!r} is no path or URL; accepted: a non-empty text without NUL")
         if "://" not in text and "::" not in text:
             return cls(text, LocalFileSystem(), os.path.realpath(os.path.expanduser(text)))
         try:
@@ -41,6 +42,8 @@ class Place:
             filesystem, path = fsspec.core.url_to_fs(text, use_listings_cache=False, **(storage_options or {}))
         except (ImportError, ValueError) as error:
             raise InvalidInput(f"archive {text!r}: no such filesystem, or its driver is missing: {error}") from error
+        except OSError as error:
+            raise StorageError(f"cannot open the archive {text}: {error}", url=text) from error
         return cls(text, filesystem, path.rstrip("/"))
 
     @property
