@@ -6,7 +6,6 @@ from kiromi.blobs.base import Blobs
 from kiromi.errors import IntegrityError
 from kiromi.session.location import Root
 
-
 FOLDERS = ("data", "attic", "staging")
 """Where contents are."""
 

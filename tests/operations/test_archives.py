@@ -1,6 +1,7 @@
 """Archives: what was exported comes back whole, elsewhere; damage and wrong order are refused by name (P4, P11)."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -428,3 +429,32 @@ def _all_text(folders: list[Path]) -> str:
     found = [(folder / "manifest.json").read_text() for folder in folders]
     found += [repr(pq.read_table(part).to_pylist()) for folder in folders for part in folder.glob("*.parquet")]
     return "".join(found)
+
+
+@pytest.mark.parametrize(
+    "name", ["sp ace", "a::b", "q?x=1", "h#frag", "100%", "a%2Fb", "[x]*", "'quoted\"", "ümlaut\n日本", "-x", "a/../b/"]
+)
+def test_odd_places_are_plain_folders(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with kiromi.open("store", scheme="user={user}") as store:
+        store.append("x", {"user": "ana"})
+        url = name
+        store.export_archive("live", url)
+        with pytest.raises(AlreadyExists):
+            store.export_archive("live", os.path.realpath(name))
+    assert kiromi.verify_archive(url).is_clean
+    kiromi.import_archive(url, "copy")
+    with kiromi.open("copy") as copy:
+        assert copy.digest() == kiromi.verify_archive(url).digest
+
+
+@pytest.mark.parametrize("url", ["", "a\0b", "nope://x", 7])
+def test_places_that_are_none_are_refused(tmp_path: Path, url: Any) -> None:
+    with kiromi.open(tmp_path / "store", scheme="user={user}") as store:
+        with pytest.raises(InvalidInput):
+            store.export_archive("live", url)
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(kiromi.StorageError, match="cannot write"):
+            store.export_archive("live", tmp_path / "file")
+    with pytest.raises(InvalidInput):
+        kiromi.verify_archive(url)

@@ -1,6 +1,8 @@
 """Recovery where people put, copied, cut and changed files: nothing that was found goes by it (P4)."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,8 +34,8 @@ def path_of(tenant: Path, memory_id: str) -> Path:
 
 def recovered(tmp_path: Path, *, archive: bool = True) -> RecoverReport:
     known = {"archives": [tmp_path / "archive"]} if archive else {"schemes": [SCHEME]}
-    plan = kiromi.recover(tmp_path / "store", **known)  # type: ignore[arg-type]
-    report = kiromi.recover(tmp_path / "store", **known, dry_run=False)  # type: ignore[arg-type]
+    plan = kiromi.recover(tmp_path / "store", **known)
+    report = kiromi.recover(tmp_path / "store", **known, dry_run=False)
     assert (plan.memories, plan.strangers, plan.damaged) == (report.memories, report.strangers, report.damaged)
     return report
 
@@ -188,3 +190,54 @@ def test_an_import_that_is_begun_again_removes_no_store_of_another_catalog(
         assert copy.digest() == digest
         assert problems(copy) == set()
     assert not (root / "default" / "importing").exists()
+
+
+def test_the_log_of_the_lost_catalog_does_not_hinder_the_new_one(tmp_path: Path) -> None:
+    root, archive = tmp_path / "store", tmp_path / "archive"
+    code = (
+        "import os, signal, sys, kiromi\n"
+        "store = kiromi.open(sys.argv[1], scheme='user={user}')\n"
+        "records = [{'content': f'{i}', 'attributes': {'user': 'ana'}} for i in range(200)]\n"
+        "store.append_many(records)\n"
+        "store.export_archive('live', sys.argv[2])\n"
+        "store.append_many(records)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    child = subprocess.run([sys.executable, "-c", code, str(root), str(archive)], check=False, timeout=60)
+    assert child.returncode == -9
+    assert (root / "default" / "catalog.duckdb.wal").stat().st_size > 0
+    (root / "default" / "catalog.duckdb").unlink()
+    report = recovered(tmp_path)
+    assert (report.whole, report.new) == (200, 200)
+    with kiromi.open(root) as store:
+        assert store.count() == 400
+        assert problems(store) == set()
+
+
+def test_what_was_staged_is_a_lost_store_too(tmp_path: Path) -> None:
+    store, ids = open_filled(tmp_path / "other")
+    with store:
+        store.export_archive("live", tmp_path / "archive")
+    staged = tmp_path / "store" / "default" / "staging" / f"{ids['seat']}.9.md"
+    staged.parent.mkdir(parents=True)
+    staged.write_text("Acknowledged.")
+    with pytest.raises(kiromi.IntegrityError, match="kiromi recover"):
+        kiromi.open(tmp_path / "store", scheme=SCHEME)
+    with pytest.raises(kiromi.IntegrityError, match=r"staging/.*\.9\.md"):
+        kiromi.import_archive(tmp_path / "archive", tmp_path / "store")
+    assert staged.read_text() == "Acknowledged."
+    assert kiromi.recover(tmp_path / "store", schemes=[SCHEME], dry_run=False).kept == 1
+    with kiromi.open(tmp_path / "store") as store:
+        assert store.undelete(ids["seat"]).size == len("Acknowledged.")
+
+
+def test_a_store_of_links_alone_is_recovered(tmp_path: Path) -> None:
+    with kiromi.open(tmp_path / "store", scheme=SCHEME) as store:
+        store.link("kiromi://partition/user=ana", "https://example.org/ana", "about")
+        digest = store.digest()
+        store.export_archive("live", tmp_path / "archive", contents=False)
+    (tmp_path / "store" / "default" / "catalog.duckdb").unlink()
+    recovered(tmp_path)
+    with kiromi.open(tmp_path / "store") as store:
+        assert store.digest() == digest
+        assert problems(store) == set()
