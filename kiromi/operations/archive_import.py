@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from kiromi.blobs.base import Blobs, NewBlob, Settlement
 from kiromi.blobs.local import LocalBlobs, make_durable_folder
-from kiromi.catalog.building import built, collect, run_with, write_meta
+from kiromi.catalog.building import built, collect, insert, run_with, write_meta
 from kiromi.catalog.database import Catalog, Meta
 from kiromi.catalog.rows import attic_path
 from kiromi.errors import AlreadyExists, IntegrityError, InvalidInput, StorageError
@@ -29,7 +29,7 @@ from kiromi.operations.archiving import report_of
 from kiromi.operations.arriving import bares_of, record_arrival
 from kiromi.operations.opening import check_actor
 from kiromi.operations.state_digest import digest_of
-from kiromi.operations.unpacking import check_audit_follows, head_of, retire, take, unpack, unpack_vectors
+from kiromi.operations.unpacking import check_audit_follows, grouped, head_of, retire, take, unpack, unpack_vectors
 from kiromi.partition import check_name
 from kiromi.portable.archive.chain import Archive, open_chain
 from kiromi.portable.archive.manifest import Manifest
@@ -170,9 +170,11 @@ def _import(
         unpack(catalog, chain)
         meta = Meta(last.store_id, IdSource().make(), tenant, _fold_case(blobs, last, catalog), last.store_created_at)
         with catalog.transaction() as cursor:
-            _Contents(cursor, blobs, last.counts["memories"], on_progress).store(chain)
             check_audit_follows(cursor, last)
-            left_out = _take(cursor, last)
+            left_out = _leave_out(cursor, chain)
+            _Contents(cursor, blobs, on_progress).store(chain)
+            take(cursor)
+            retire(cursor, last.store_id)
             head = head_of(last)
             bares, is_unexplained = bares_of(cursor)
             if is_unexplained:
@@ -220,15 +222,17 @@ def _fold_case(blobs: Blobs, manifest: Manifest, catalog: Catalog) -> bool:
     return True
 
 
-def _take(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> Mapping[str, int]:
-    """Take what has its contents; return how much of the rest was left out."""
+def _leave_out(cursor: duckdb.DuckDBPyConnection, chain: Sequence[Archive]) -> Mapping[str, int]:
+    """Leave out of what came the rows that have no contents in the chain; return how many there were."""
+    collect(cursor, "arrived", _KEYS)
+    for archive in chain:
+        for table in grouped(archive.batches("contents", _KEYS.names)):
+            insert(cursor, "arrived", table)
     missing, example = cursor.execute(_MISSING).fetchall()[0]
     if missing:
         raise IntegrityError(f"the archive lacks the contents of {missing:,} memories, such as {example}", id=example)
     ((versions,),) = cursor.execute(_WITHOUT_CONTENT).fetchall()
-    take(cursor)
-    retire(cursor, manifest.store_id)
-    ((snapshots,),) = cursor.execute("DELETE FROM snapshots WHERE seq < ?", [manifest.seq]).fetchall()
+    ((snapshots,),) = cursor.execute("DELETE FROM snapshots WHERE seq < ?", [chain[-1].manifest.seq]).fetchall()
     return {"former_versions": versions, "snapshots": snapshots}
 
 
@@ -251,13 +255,13 @@ class _Contents:
 
     cursor: duckdb.DuckDBPyConnection
     blobs: Blobs
-    total: int
     on_progress: Progress | None
+    total: int = 0
     done: int = 0
 
     def store(self, chain: Sequence[Archive]) -> None:
-        """Store all contents of a chain that a row needs, durably; the table ``arrived`` has their ids and numbers."""
-        collect(self.cursor, "arrived", _KEYS)
+        """Store all contents of a chain that a row needs, durably."""
+        ((self.total,),) = self.cursor.execute("SELECT count(*) FROM came_memories").fetchall()
         for archive in chain:
             for batch in archive.batches("contents"):
                 self._store_batch(batch)
@@ -272,7 +276,6 @@ class _Contents:
             }
         )
         goals = run_with(self.cursor, keys, _GOALS)
-        run_with(self.cursor, keys, "INSERT INTO arrived SELECT id, n FROM incoming")
         blobs: list[NewBlob] = []
         settlements: list[Settlement] = []
         columns = [batch.column(name).to_pylist() for name in ("id", "n", "ext", "sha256", "data")]

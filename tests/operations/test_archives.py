@@ -458,3 +458,42 @@ def test_places_that_are_none_are_refused(tmp_path: Path, url: Any) -> None:
             store.export_archive("live", tmp_path / "file")
     with pytest.raises(InvalidInput):
         kiromi.verify_archive(url)
+
+
+def test_a_deleted_memory_whose_last_content_is_not_there_leaves_nothing(tmp_path: Path) -> None:
+    with kiromi.open(tmp_path / "store", scheme="user={user}") as store:
+        memory = store.append("In the first archive.", {"user": "ana"})
+        first = store.seq
+        store.export_archive("live", tmp_path / "one")
+        store.update(memory.id, content="In none.")
+        store.delete(memory.id)
+        store.export_archive("live", tmp_path / "two", since=first)
+    report = kiromi.import_archive([tmp_path / "one", tmp_path / "two"], tmp_path / "copy")
+    assert report.left_out["former_versions"] == 2
+    assert [path for path in files_below(tmp_path / "copy") if path.endswith(".md")] == []
+    with kiromi.open(tmp_path / "copy") as copy:
+        assert copy.verify(read_data=True).problems == ()
+        with pytest.raises(kiromi.MemoryNotFound):
+            copy.undelete(memory.id)
+
+
+def test_gc_that_goes_beyond_the_moment_ends_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kiromi.operations import archiving
+
+    with kiromi.open(tmp_path / "store", scheme="user={user}") as store:
+        memory = store.append("One.", {"user": "ana"})
+        seq = store.seq
+        store.update(memory.id, content="Two.")
+        as_it_was = archiving._content_table
+
+        def after_gc(*args: Any) -> Any:
+            store.gc("0", dry_run=False)
+            return as_it_was(*args)
+
+        monkeypatch.setattr(archiving, "_content_table", after_gc)
+        with pytest.raises(kiromi.SnapshotNotFound, match=f"seq {seq} cannot be read any more"):
+            store.export_archive(seq, tmp_path / "archive")
+        with pytest.raises(NotFound, match="no finished archive"):
+            kiromi.verify_archive(tmp_path / "archive")
+        store.export_archive("live", tmp_path / "archive")
+    assert kiromi.verify_archive(tmp_path / "archive").is_clean
