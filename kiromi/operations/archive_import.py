@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,9 @@ def import_archive(
     for archive in chain:
         archive.check_parts()
     with held_place(location, tenant, wait):
-        left_out = _import(chain, location, tenant, actor, on_progress)
-    return report_of(chain[-1].place, chain[-1].manifest, time.monotonic() - started, left_out)
+        memories, left_out = _import(chain, location, tenant, actor, on_progress)
+    report = report_of(chain[-1].place, chain[-1].manifest, time.monotonic() - started, left_out)
+    return replace(report, memories=memories)  # the manifest of an increment does not know what was forgotten before it
 
 
 @contextmanager
@@ -153,7 +154,8 @@ def show(path: Path, temporary: Path) -> None:
 
 def _import(
     chain: Sequence[Archive], location: Root, tenant: str, actor: str, on_progress: Progress | None
-) -> Mapping[str, int]:
+) -> tuple[int, Mapping[str, int]]:
+    """Make the store; return how many memories it has, and how much was left out."""
     path = location.catalog_path(tenant)
     temporary = importing_path(path)
     blobs = location.blobs(tenant)
@@ -172,7 +174,8 @@ def _import(
         with catalog.transaction() as cursor:
             check_audit_follows(cursor, last)
             left_out = _leave_out(cursor, chain)
-            _Contents(cursor, blobs, on_progress).store(chain)
+            ((memories,),) = cursor.execute("SELECT count(*) FROM came_memories").fetchall()
+            _Contents(cursor, blobs, memories, on_progress).store(chain)
             take(cursor)
             retire(cursor, last.store_id)
             head = head_of(last)
@@ -185,7 +188,7 @@ def _import(
     show(path, temporary)
     if mark is not None:
         mark.unlink()
-    return {**left_out, "audit_facts": bares}
+    return memories, {**left_out, "audit_facts": bares}
 
 
 def _mark(location: Root, tenant: str) -> Path | None:
@@ -255,13 +258,12 @@ class _Contents:
 
     cursor: duckdb.DuckDBPyConnection
     blobs: Blobs
+    total: int
     on_progress: Progress | None
-    total: int = 0
     done: int = 0
 
     def store(self, chain: Sequence[Archive]) -> None:
         """Store all contents of a chain that a row needs, durably."""
-        ((self.total,),) = self.cursor.execute("SELECT count(*) FROM came_memories").fetchall()
         for archive in chain:
             for batch in archive.batches("contents"):
                 self._store_batch(batch)

@@ -76,10 +76,12 @@ def test_forgotten_memories_are_explained_and_nothing_beyond_them(tmp_path: Path
         seq = store.seq
     chain = [tmp_path / "one", tmp_path / "two"]
     for url in chain:
-        forget(url, [ids["gone"]])
-    kiromi.import_archive(chain, tmp_path / "copy")
+        forget(url, [ids["gone"], ids["seat"]])
+    assert kiromi.verify_archive(chain[0]).memories == 2
+    assert json.loads((chain[0] / "manifest.json").read_text())["counts"] == {"memories": 2, "bytes": 33, "links": 1}
+    assert kiromi.import_archive(chain, tmp_path / "copy").memories == 3
     with kiromi.open(tmp_path / "copy") as copy:
-        assert arrival(copy) == ("import", "import", seq, 2)
+        assert arrival(copy) == ("import", "import", seq, 4)
         assert copy.audit_verify().problems == ()
         assert copy.verify(read_data=True).problems == ()
         head = copy.audit_verify().head

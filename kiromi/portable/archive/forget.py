@@ -105,11 +105,23 @@ def _forget_in(archive: Archive, ids: frozenset[str], uris: frozenset[str]) -> t
         named = {part.name for part in new}
         counts = {**manifest.counts, "memories": manifest.counts["memories"] - dropped_memories}
         rewritten = with_parts(manifest, tuple(new), digest=None, forgotten=True, counts=counts)
-        if manifest.since is None and manifest.digest is not None:
-            rewritten = replace(rewritten, digest=archive_digest(Archive(place, rewritten)))
+        if manifest.since is None:
+            rewritten = replace(rewritten, counts=_counts(Archive(place, rewritten)))
+            if manifest.digest is not None:
+                rewritten = replace(rewritten, digest=archive_digest(Archive(place, rewritten)))
         write_manifest(place, rewritten)
         place.remove([part.name for part in manifest.parts if part.name not in named])
     return changed, len({part.name for part in new} - {part.name for part in manifest.parts})
+
+
+def _counts(archive: Archive) -> dict[str, int]:
+    """Return what a full archive holds."""
+    memories = size = links = 0
+    for batch in archive.batches("memories", ["size"]):
+        memories, size = memories + batch.num_rows, size + int(pc.sum(batch.column("size")).as_py() or 0)
+    for batch in archive.batches("links", ["end_seq"]):
+        links += batch.column("end_seq").null_count
+    return {"memories": memories, "bytes": size, "links": links}
 
 
 def _remove_unnamed(archive: Archive) -> None:
