@@ -108,6 +108,7 @@ def test_increments_follow_one_another(tmp_path: Path) -> None:
         store.append("New.", {"user": "eve"}, vector=[2.0, 1.0])
         report = store.export_archive("live", tmp_path / "two", since=first)
         second = store.seq
+        at_second = store.digest()
         store.unlink(ids["window"], ids["bytes"])
         store.unsupersede(ids["seat"])
         store.undelete(ids["gone"])
@@ -118,6 +119,10 @@ def test_increments_follow_one_another(tmp_path: Path) -> None:
     assert contents.column("data").to_pylist() == [b"New."]
     for name in ("one", "two", "three"):
         assert kiromi.verify_archive(tmp_path / name).problems == ()
+    kiromi.import_archive([tmp_path / "one", tmp_path / "two"], tmp_path / "at-second")
+    with kiromi.open(tmp_path / "at-second") as copy:
+        assert copy.digest() == at_second
+        assert not copy.exists(ids["gone"])
     report = kiromi.import_archive([tmp_path / name for name in ("one", "two", "three")], tmp_path / "copy")
     with kiromi.open(tmp_path / "copy") as copy:
         assert copy.digest() == digest
