@@ -3,6 +3,7 @@
 The file goes by another name until it is whole, so nothing of this is ever seen half done.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ def built(path: Path) -> Iterator[Catalog]:
     """Give a new catalog at a path, over whatever lies there, and close it."""
     for old in (path, Path(f"{path}.wal")):
         old.unlink(missing_ok=True)
+    shutil.rmtree(f"{path}.tmp", ignore_errors=True)  # what DuckDB moved out of memory before a kill
     catalog = Catalog.open(path)
     try:
         yield catalog

@@ -80,7 +80,13 @@ def import_(
 
     with progress(cli, "memories") as advance:
         report = kiromi.import_archive(
-            urls, cli.root, tenant=cli.tenant, catalog=cli.settings.catalog, on_progress=advance
+            urls,
+            cli.root,
+            tenant=cli.tenant,
+            catalog=cli.settings.catalog,
+            actor=cli.settings.actor or "cli",
+            wait=cli.wait_s,
+            on_progress=advance,
         )
     for what, count in report.left_out.items():
         if count and not cli.is_json:

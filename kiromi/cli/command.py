@@ -38,7 +38,8 @@ def command(
         examples: whole command lines, shown at the end of the command's help.
         panel: the heading under which the group's help lists it.
 
-    The function's first parameter is the :class:`Invocation`; it returns an exit code, None for 0.
+    The function's first parameter is the :class:`Invocation`; it returns an exit code, None for 0. Where it has an
+    option of the name of a global one, the global one stands before the command only.
     """
 
     def register(
@@ -56,8 +57,10 @@ def command(
             if code:
                 raise typer.Exit(code)
 
-        own = itertools.islice(inspect.signature(function).parameters.values(), 1, None)
-        take_signature(run, [*own, *global_parameters(with_environment=False)])
+        own = list(itertools.islice(inspect.signature(function).parameters.values(), 1, None))
+        names = {name for parameter in own for name in _option_names(parameter.annotation)}
+        shared = (one for one in global_parameters(with_environment=False) if not names & _option_names(one.annotation))
+        take_signature(run, [*own, *shared])
         run.__doc__ = unwrapped(function.__doc__ or "")
         app.command(name, epilog=epilog(examples), rich_help_panel=panel)(run)
         return function
@@ -99,8 +102,15 @@ def _without_metavar(annotation: Any) -> Any:
 
 
 def take_settings(arguments: dict[str, Any]) -> Settings:
-    """Take the global options out of a call's arguments."""
-    return Settings(**{field.name: arguments.pop(field.name) for field in fields(Settings)})
+    """Take the global options out of a call's arguments; a command may have an option of its own by such a name."""
+    return Settings(**{field.name: arguments.pop(field.name) for field in fields(Settings) if field.name in arguments})
+
+
+def _option_names(annotation: Any) -> set[str]:
+    """Return the names of an option, as ``--quiet`` and ``-q``; typer keeps the first one as its default."""
+    option = get_args(annotation)[-1]
+    names = (getattr(option, "default", None), *(getattr(option, "param_decls", None) or ()))
+    return {name for name in names if isinstance(name, str) and name.startswith("-")}
 
 
 def unwrapped(text: str) -> str:

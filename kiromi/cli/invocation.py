@@ -44,6 +44,11 @@ class Invocation:
         """The tenant's name."""
         return self.settings.tenant or "default"
 
+    @property
+    def wait_s(self) -> float:
+        """How long to wait for another process."""
+        return _DEFAULT_WAIT_S if self.settings.wait is None else self.settings.wait
+
     @contextlib.contextmanager
     def open(
         self,
@@ -79,7 +84,8 @@ class Invocation:
             tenant=self.tenant,
             actor=self.settings.actor or "cli",
             catalog=self.settings.catalog,
-            wait=_DEFAULT_WAIT_S if self.settings.wait is None else self.settings.wait,
+            archive=self.settings.archive,
+            wait=self.wait_s,
             **how,
         )
 

@@ -33,7 +33,9 @@ def recover(
     archives: Annotated[
         list[str] | None,
         typer.Option(
-            "--archive", metavar="URL", help="An archive, or a full one and its increments in order. May be repeated."
+            "--archive",
+            metavar="URL",
+            help="An archive, or a full one and its increments in order; KIROMI_ARCHIVE if not said. May be repeated.",
         ),
     ] = None,
     schemes: Annotated[
@@ -52,16 +54,22 @@ def recover(
     report = kiromi.recover(
         cli.root,
         tenant=cli.tenant,
-        archives=archives or [],
+        archives=archives or _kept(cli),
         schemes=schemes or [],
         catalog=cli.settings.catalog,
         actor=cli.settings.actor or "cli",
+        wait=cli.wait_s,
         dry_run=not is_sure,
     )
     if cli.is_json:
         cli.document(report)
     else:
         _show(cli, report)
+
+
+def _kept(cli: Invocation) -> list[str]:
+    """Return the archive that is kept beside the store, if the global option names one."""
+    return [] if cli.settings.archive is None else [cli.settings.archive]
 
 
 def _show(cli: Invocation, report: "RecoverReport") -> None:
@@ -72,6 +80,8 @@ def _show(cli: Invocation, report: "RecoverReport") -> None:
             cli.note(f"and {len(report.memories) - _SHOWN:,} more; --json shows all")
     for path in report.strangers[:_SHOWN]:
         cli.note(f"no blob's: {path}")
+    for path in report.damaged[:_SHOWN]:
+        cli.note(f"of another size than the archive says: {shown.safe(path)}")
     if report.former_lost:
         cli.note(f"{shown.count_text(report.former_lost, 'former version')} of the archive without content")
     if report.snapshots_lost:

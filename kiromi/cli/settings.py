@@ -37,6 +37,16 @@ CatalogOption: TypeAlias = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+ArchiveOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--archive",
+        envvar="KIROMI_ARCHIVE",
+        metavar="URL",
+        help="Keep an archive of the catalog here: each command that wrote something brings it up to date at its end.",
+        rich_help_panel=_PANEL,
+    ),
+]
 ActorOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +85,7 @@ class Settings:
     store: StoreOption = None
     tenant: TenantOption = None
     catalog: CatalogOption = None
+    archive: ArchiveOption = None
     actor: ActorOption = None
     wait: WaitOption = None
     is_json: JsonOption = False

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,17 @@ import pyarrow as pa
 
 from kiromi.blobs.base import Blobs, NewBlob, Settlement
 from kiromi.blobs.local import LocalBlobs, make_durable_folder
-from kiromi.catalog.building import built, run_with, write_meta
+from kiromi.catalog.building import built, collect, insert, run_with, write_meta
 from kiromi.catalog.database import Catalog, Meta
 from kiromi.catalog.rows import attic_path
 from kiromi.errors import AlreadyExists, IntegrityError, InvalidInput, StorageError
 from kiromi.ids import IdSource
 from kiromi.operations.archive_paths import render_again
 from kiromi.operations.archiving import report_of
+from kiromi.operations.arriving import bares_of, record_arrival
+from kiromi.operations.opening import check_actor
 from kiromi.operations.state_digest import digest_of
-from kiromi.operations.unpacking import check_audit_follows, head_of, retire, take, unpack, unpack_vectors
+from kiromi.operations.unpacking import check_audit_follows, grouped, head_of, retire, take, unpack, unpack_vectors
 from kiromi.partition import check_name
 from kiromi.portable.archive.chain import Archive, open_chain
 from kiromi.portable.archive.manifest import Manifest
@@ -35,7 +37,7 @@ from kiromi.reports.archives import ArchiveReport
 from kiromi.session.location import Root, resolve_root
 from kiromi.session.lock import StoreLock, lock_path
 from kiromi.session.registry import is_open
-from kiromi.session.remains import importing_path
+from kiromi.session.remains import FOLDERS, importing_path
 
 _GOALS = """
 SELECT m.partition IS NOT NULL OR h.id IS NOT NULL, m.partition
@@ -63,6 +65,7 @@ def import_archive(
     storage_options: Mapping[str, Any] | None = None,
     catalog: str | os.PathLike[str] | None = None,
     archive_options: Mapping[str, Any] | None = None,
+    actor: str = "import",
     wait: float = DEFAULT_WAIT_S,
     on_progress: Progress | None = None,
 ) -> ArchiveReport:
@@ -78,6 +81,8 @@ def import_archive(
         storage_options: passed to the fsspec driver of ``root``.
         catalog: as for :func:`kiromi.open`.
         archive_options: passed to the fsspec driver of ``urls``; those of ``root`` if not said.
+        actor: whom the audit log names, if the import has to be noted there: memories were taken out of the archive, or
+            erased in the store after the moment that it shows, so that audit entries came without what they said.
         wait: seconds to wait for another process to let go of the place.
         on_progress: called with (memories whose contents are stored, in all).
 
@@ -90,6 +95,7 @@ def import_archive(
     """
     started = time.monotonic()
     check_name(tenant, "tenant")
+    check_actor(actor)
     location = resolve_root(root, storage_options, catalog)
     named = [urls] if isinstance(urls, str | os.PathLike) else list(urls)
     chain = open_chain(named, storage_options if archive_options is None else archive_options)
@@ -102,8 +108,9 @@ def import_archive(
     for archive in chain:
         archive.check_parts()
     with held_place(location, tenant, wait):
-        left_out = _import(chain, location, tenant, on_progress)
-    return report_of(chain[-1].place, chain[-1].manifest, time.monotonic() - started, left_out)
+        memories, left_out = _import(chain, location, tenant, actor, on_progress)
+    report = report_of(chain[-1].place, chain[-1].manifest, time.monotonic() - started, left_out)
+    return replace(report, memories=memories)  # the manifest of an increment does not know what was forgotten before it
 
 
 @contextmanager
@@ -138,46 +145,75 @@ def show(path: Path, temporary: Path) -> None:
     """
     if Path(f"{temporary}.wal").exists():
         raise StorageError(f"the catalog {temporary} was not written to its end")
+    Path(f"{path}.wal").unlink(missing_ok=True)  # of the catalog that was lost: DuckDB would take it for this one's
     for one in (temporary, temporary.parent):
         _sync(one)
     os.rename(temporary, path)
     _sync(path.parent)
 
 
-def _import(chain: Sequence[Archive], location: Root, tenant: str, on_progress: Progress | None) -> Mapping[str, int]:
+def _import(
+    chain: Sequence[Archive], location: Root, tenant: str, actor: str, on_progress: Progress | None
+) -> tuple[int, Mapping[str, int]]:
+    """Make the store; return how many memories it has, and how much was left out."""
     path = location.catalog_path(tenant)
     temporary = importing_path(path)
     blobs = location.blobs(tenant)
-    _clear(blobs, temporary, location)
+    _clear(blobs, temporary, location, tenant)
+    mark = _mark(location, tenant)
     last = chain[-1].manifest
     with built(temporary) as catalog:
-        _sync(temporary.parent)  # the mark is there before the first blob
+        _sync(temporary.parent)  # the catalog's other name is there before the first blob
+        if mark is not None:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(str(temporary), encoding="utf-8")
+            _sync(mark)
+            _sync(mark.parent)
         unpack(catalog, chain)
         meta = Meta(last.store_id, IdSource().make(), tenant, _fold_case(blobs, last, catalog), last.store_created_at)
         with catalog.transaction() as cursor:
-            _Contents(cursor, blobs, last.counts["memories"], on_progress).store(chain)
-            left_out = _take(cursor, last)
-            write_meta(cursor, meta, head_of(last), gc_floor=last.seq)
+            check_audit_follows(cursor, last)
+            left_out = _leave_out(cursor, chain)
+            ((memories,),) = cursor.execute("SELECT count(*) FROM came_memories").fetchall()
+            _Contents(cursor, blobs, memories, on_progress).store(chain)
+            take(cursor)
+            retire(cursor, last.store_id)
+            head = head_of(last)
+            bares, is_unexplained = bares_of(cursor)
+            if is_unexplained:
+                head = record_arrival(cursor, head, head.seq + 1, "import", actor, {"archive_seq": last.seq})
+            write_meta(cursor, meta, head, gc_floor=last.seq)
         unpack_vectors(catalog, chain)
         _prove(catalog, last)
     show(path, temporary)
-    return left_out
+    if mark is not None:
+        mark.unlink()
+    return memories, {**left_out, "audit_facts": bares}
 
 
-def _clear(blobs: Blobs, temporary: Path, location: Root) -> None:
+def _mark(location: Root, tenant: str) -> Path | None:
+    """Return the file that says, where data is local and its catalog is not beside it, whose import has begun there."""
+    is_apart = location.is_local and location.catalog is not None
+    return Path(location.tenant_path(tenant)) / "importing" if is_apart else None
+
+
+def _clear(blobs: Blobs, temporary: Path, location: Root, tenant: str) -> None:
     """Start over where an import was killed; refuse a place that holds something else."""
-    found = [path for prefix in ("data", "attic") for path, _ in blobs.walk(prefix)]
+    found = [path for prefix in FOLDERS for path, _ in blobs.walk(prefix)]
     # An import claims no epoch: where one is, a store was opened, maybe from another machine, whatever was begun here.
     is_store = not blobs.has_staging and next(blobs.walk("epoch"), None) is not None
+    mark = _mark(location, tenant)
+    if mark is not None and found:
+        is_store = not mark.exists() or mark.read_text(encoding="utf-8") != str(temporary)
     if is_store or (found and not temporary.exists()):
         raise IntegrityError(
-            f"{location.url} has blobs under data/ or attic/ but no catalog: recover makes one anew from them",
+            f"{location.url} (tenant {tenant!r}) has blobs, such as {min(found, default='epoch/', key=ascii)}, but no"
+            " catalog: recover makes one anew from them, or name an empty place",
             root=location.url,
+            tenant=tenant,
         )
     if found:
         blobs.remove(found)
-    if blobs.has_staging:
-        blobs.remove([path for path, _ in blobs.walk("staging")])
 
 
 def _fold_case(blobs: Blobs, manifest: Manifest, catalog: Catalog) -> bool:
@@ -189,21 +225,22 @@ def _fold_case(blobs: Blobs, manifest: Manifest, catalog: Catalog) -> bool:
     return True
 
 
-def _take(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> Mapping[str, int]:
-    """Take what has its contents; return how much of the rest was left out."""
+def _leave_out(cursor: duckdb.DuckDBPyConnection, chain: Sequence[Archive]) -> Mapping[str, int]:
+    """Leave out of what came the rows that have no contents in the chain; return how many there were."""
+    collect(cursor, "arrived", _KEYS)
+    for archive in chain:
+        for table in grouped(archive.batches("contents", _KEYS.names)):
+            insert(cursor, "arrived", table)
     missing, example = cursor.execute(_MISSING).fetchall()[0]
     if missing:
         raise IntegrityError(f"the archive lacks the contents of {missing:,} memories, such as {example}", id=example)
     ((versions,),) = cursor.execute(_WITHOUT_CONTENT).fetchall()
-    take(cursor)
-    retire(cursor, manifest.store_id)
-    ((snapshots,),) = cursor.execute("DELETE FROM snapshots WHERE seq < ?", [manifest.seq]).fetchall()
+    ((snapshots,),) = cursor.execute("DELETE FROM snapshots WHERE seq < ?", [chain[-1].manifest.seq]).fetchall()
     return {"former_versions": versions, "snapshots": snapshots}
 
 
 def _prove(catalog: Catalog, manifest: Manifest) -> None:
     with catalog.snapshot() as cursor:
-        check_audit_follows(cursor, manifest)
         if manifest.digest is None:
             return
         found = digest_of(cursor, manifest.schemes)
@@ -224,16 +261,13 @@ class _Contents:
     total: int
     on_progress: Progress | None
     done: int = 0
-    arrived: list[pa.Table] = field(default_factory=lambda: [_KEYS.empty_table()])
 
     def store(self, chain: Sequence[Archive]) -> None:
-        """Store all contents of a chain that a row needs, durably; ``arrived`` then has their ids and numbers."""
+        """Store all contents of a chain that a row needs, durably."""
         for archive in chain:
             for batch in archive.batches("contents"):
                 self._store_batch(batch)
         self.blobs.sync()
-        keys = pa.concat_tables(self.arrived)
-        run_with(self.cursor, keys, "CREATE TEMP TABLE arrived AS SELECT * FROM incoming")
 
     def _store_batch(self, batch: pa.RecordBatch) -> None:
         keys = pa.table(
@@ -244,7 +278,6 @@ class _Contents:
             }
         )
         goals = run_with(self.cursor, keys, _GOALS)
-        self.arrived.append(keys.select(["id", "n"]))
         blobs: list[NewBlob] = []
         settlements: list[Settlement] = []
         columns = [batch.column(name).to_pylist() for name in ("id", "n", "ext", "sha256", "data")]

@@ -21,6 +21,7 @@ from kiromi.operations.within import EVERYTHING
 
 MAX_INCREMENTS = 16
 """A chain that has so many is begun anew."""
+_GUARDS: dict[tuple[type, str], threading.Lock] = {}
 _HASH_AT = "SELECT hash FROM audit_log WHERE seq <= ? ORDER BY seq DESC, i DESC LIMIT 1"
 
 
@@ -35,6 +36,7 @@ class Keeper:
     problem: str | None = None
     """Why the last try failed; None if it did not."""
     guard: threading.Lock = field(default_factory=threading.Lock)
+    """Held by who writes to the place; one for all keepers of it in this process."""
 
     @classmethod
     def of(cls, url: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> "Keeper":
@@ -45,7 +47,9 @@ class Keeper:
         """
         from kiromi.portable.archive.place import Place
 
-        return cls(Place.of(url, storage_options).url, storage_options)
+        place = Place.of(url, storage_options)
+        guard = _GUARDS.setdefault((type(place.filesystem), place.path), threading.Lock())
+        return cls(place.url, storage_options, guard=guard)
 
 
 def keep(caller: Caller) -> None:
@@ -68,7 +72,8 @@ def _keep(caller: Caller, keeper: Keeper) -> int:
     """Write what came since, or all of it; return the moment that the archive shows now."""
     # Here, because Parquet takes as long to load as opening a store.
     from kiromi.operations.archiving import write_archive
-    from kiromi.portable.archive.chain import folder_name, kept_at, newest_chain
+    from kiromi.portable.archive.chain import folder_name, kept_at, kept_names, newest_chain
+    from kiromi.portable.archive.manifest import discard
     from kiromi.portable.archive.place import Place
 
     if keeper.seq is not None and keeper.seq == caller.session.view.seq:
@@ -88,12 +93,9 @@ def _keep(caller: Caller, keeper: Keeper) -> int:
             base = None
     target = place.below(folder_name(moment.seq))
     write_archive(caller, target, moment, base, contents=False, with_digest=base is None)
-    if base is None:
-        for name in place.names():
-            if name.isdecimal() and name != folder_name(moment.seq):
-                old = place.below(name)
-                old.remove(old.names())
-                old.remove_folder()
+    needed = {folder_name(seq) for seq in (moment.seq, *(one.manifest.seq for one in chain if base is not None))}
+    for name in set(kept_names(place)) - needed:  # a chain that was begun anew, what a kill has left
+        discard(place.below(name))
     return moment.seq
 
 

@@ -219,7 +219,7 @@ def _write_contents(source: _Source, place: Place, on_progress: Progress | None)
     with PartWriter(place, "contents", CONTENTS) as writer:
         for batch in source.rows(sql):
             for rows in _chunks(to_rows(pa.Table.from_batches([batch]))):
-                writer.write(_content_table(source.caller, rows))
+                writer.write(_content_table(replace(source.caller, moment=source.moment), rows))
                 done += len(rows)
                 if on_progress is not None:
                     on_progress(done, total)
@@ -242,7 +242,7 @@ def _chunks(rows: list[Row]) -> Iterator[list[Row]]:
 def _content_table(caller: Caller, rows: list[Row]) -> pa.Table:
     session = caller.session
     found = session.blobs.read_many([session.place_of(row) for row in rows])
-    data = [session.checked(row, one) for row, one in zip(rows, found, strict=True)]
+    data = [caller.checked(row, one) for row, one in zip(rows, found, strict=True)]
     columns = [[getattr(row, name) for row in rows] for name in CONTENTS.names[:-1]]
     arrays = [pa.array(column, field.type) for column, field in zip([*columns, data], CONTENTS, strict=True)]
     return pa.Table.from_arrays(arrays, schema=CONTENTS)
@@ -285,7 +285,7 @@ def _manifest(source: _Source, *, contents: bool, with_digest: bool) -> Manifest
         at=at,
         since=None,
         contents=contents,
-        gc_floor=session.gc_floor,
+        gc_floor=min(session.gc_floor, seq),  # a snapshot can be of a moment below it
         schemes=schemes,
         scheme_events=tuple(
             cursor.execute(events.format(columns="seq, scheme, sets", what="scheme"), [seq]).fetchall()

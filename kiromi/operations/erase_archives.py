@@ -26,7 +26,7 @@ def archives_to_rewrite(caller: Caller, archives: Iterable[str | os.PathLike[str
     if not given and caller.keeper is None:
         return ()
     # Here, because Parquet takes as long to load as opening a store.
-    from kiromi.portable.archive.chain import Archive, kept_at
+    from kiromi.portable.archive.chain import Archive, kept_at, kept_names
     from kiromi.portable.archive.manifest import NAME
     from kiromi.portable.archive.place import Place
 
@@ -38,7 +38,7 @@ def archives_to_rewrite(caller: Caller, archives: Iterable[str | os.PathLike[str
         if place.read(NAME) is not None or not kept_at(place):
             Archive.at(place)
         found.append(place.url)
-    if caller.keeper is not None and kept_at(Place.of(caller.keeper.url, caller.keeper.storage_options)):
+    if caller.keeper is not None and kept_names(Place.of(caller.keeper.url, caller.keeper.storage_options)):
         found.append(caller.keeper.url)
     return tuple(dict.fromkeys(found))
 

@@ -6,7 +6,6 @@ a kill. The catalog gets its name last, as after an import.
 """
 
 import hashlib
-import json
 import os
 import secrets
 import tempfile
@@ -23,14 +22,15 @@ import pyarrow as pa
 
 from kiromi.blobs.base import Blobs
 from kiromi.blobs.local import LocalBlobs
-from kiromi.catalog.audit import genesis, seal
+from kiromi.catalog.audit import genesis
 from kiromi.catalog.building import built, insert, run_with, write_meta, write_schemes
 from kiromi.catalog.changes import Head
 from kiromi.catalog.database import Meta
-from kiromi.catalog.rows import AUDIT_SCHEMA, PENDING_SCHEMA, ROW_SCHEMA, Row, to_table
+from kiromi.catalog.rows import PENDING_SCHEMA, ROW_SCHEMA, Row, to_table
 from kiromi.errors import AlreadyExists, IntegrityError, InvalidInput, NotFound
 from kiromi.ids import IdSource
 from kiromi.operations.archive_import import DEFAULT_WAIT_S, held_place, show
+from kiromi.operations.arriving import record_arrival
 from kiromi.operations.opening import check_actor
 from kiromi.operations.recovering_cases import Clock, Outcome, Schemes, count_former, decide
 from kiromi.operations.recovering_find import Findings, changed_at, epoch_of, look, read_facts
@@ -47,10 +47,11 @@ from kiromi.partition import Scheme, check_name
 from kiromi.portable.archive.chain import Archive, open_chain
 from kiromi.reports.archives import RecoverReport
 from kiromi.session.location import Root, resolve_root
-from kiromi.session.remains import refuse_unfinished_import
+from kiromi.session.remains import has_blobs, refuse_unfinished_import
 from kiromi.times import now_micros
 
 _READ_BYTES = 16 * 2**20
+_AUDITED = ("archive_seq", "whole", "changed", "back", "new", "deleted", "kept", "lost", "former_lost")
 _HISTORY = pa.schema([*ROW_SCHEMA, ("end_seq", pa.int64())])
 _KEY_TAKEN = """
 UPDATE memories SET key = NULL WHERE key IS NOT NULL AND id IN (SELECT id FROM differing) AND id NOT IN (
@@ -107,10 +108,14 @@ def recover(
     templates = [Scheme.parse(template).template for template in schemes]
     refuse_unfinished_import(location, tenant)
     blobs = location.blobs(tenant)
-    if all(next(blobs.walk(folder), None) is None for folder in ("data", "attic", "staging")):
-        raise NotFound(f"{location.url} (tenant {tenant!r}) has no blobs", root=location.url, tenant=tenant)
     named = [archives] if isinstance(archives, str | os.PathLike) else list(archives)
     chain = open_chain(named, storage_options if archive_options is None else archive_options) if named else []
+    if not has_blobs(blobs) and not (chain and not chain[-1].manifest.counts["memories"]):
+        raise NotFound(
+            f"{location.url} (tenant {tenant!r}) has no blobs to recover: an archive with contents can be imported",
+            root=location.url,
+            tenant=tenant,
+        )
     for archive in chain:
         archive.check_parts()
     recovery = _Recovery(location, tenant, chain, templates, actor, blobs, dry_run, started)
@@ -181,10 +186,11 @@ class _Recovery:
         created_at = last.store_created_at if last else min(times.seen, default=now_micros())
         head = head_of(last) if last else Head(0, created_at, genesis(store_id), 0)
         is_exact = last is not None and not former_lost and clock.final == seq + 1
+        facts = {name: getattr(report, name) for name in _AUDITED}
         write_meta(
             cursor,
             Meta(store_id, IdSource().make(), self.tenant, schemes.fold_case, created_at),
-            _seal(cursor, head, clock, self.actor, report),
+            record_arrival(cursor, head, clock.final, "recover", self.actor, facts),
             gc_floor=last.gc_floor if last is not None and is_exact else clock.final,
             epoch=(epoch + 1, secrets.token_hex(16)) if epoch else (0, None),
         )
@@ -248,6 +254,7 @@ class _Recovery:
             former_lost=former_lost,
             snapshots_lost=snapshots_lost,
             strangers=tuple(sorted(found.strangers, key=ascii)),
+            damaged=found.damaged,
             memories=told,
             seconds=time.monotonic() - self.started,
         )
@@ -290,18 +297,3 @@ def _replace(cursor: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome]) -> 
     if pending:
         run_with(cursor, to_table(pending, PENDING_SCHEMA), "INSERT INTO pending BY NAME SELECT * FROM incoming")
     return int(lost) + sum(outcome.former_lost for outcome in outcomes)
-
-
-def _seal(cursor: duckdb.DuckDBPyConnection, head: Head, clock: Clock, actor: str, report: RecoverReport) -> Head:
-    """Append the recovery to the audit log, one entry for each operation that rows name; return the new head."""
-    at = max(now_micros(), head.at)
-    names = ("archive_seq", "whole", "changed", "back", "new", "deleted", "kept", "lost", "former_lost")
-    detail = json.dumps({name: getattr(report, name) for name in names}, separators=(",", ":"))
-    entries = []
-    last = head.hash
-    for seq in range(clock.seq + 1, clock.final + 1):
-        sealed = seal(last, seq, at, (actor, None, None), [("recover", None, detail)])
-        entries += sealed
-        last = sealed[-1].hash
-    insert(cursor, "audit_log", to_table(entries, AUDIT_SCHEMA))
-    return Head(clock.final, at, last, head.entries + len(entries))

@@ -3,6 +3,7 @@
 Sets do the work: only ids of which something differs are looked at one by one.
 """
 
+import hashlib
 import json
 import re
 from collections import defaultdict
@@ -53,6 +54,13 @@ SELECT DISTINCT id FROM (
 """
 
 
+_DAMAGED = """
+SELECT l.path, e.is_live, l.id NOT IN (SELECT id FROM differing) FROM listed l JOIN explained e USING (path)
+JOIN (SELECT id, n, size FROM came_memories UNION SELECT id, n, size FROM came_history) c ON c.id = l.id AND c.n = l.n
+WHERE l.size <> c.size ORDER BY l.path
+"""
+
+
 class Entry(NamedTuple):
     """A blob as it was found."""
 
@@ -93,6 +101,8 @@ class Findings:
     """Live memories whose blobs lie where the archive says, and nothing else of them."""
     cases: list[Case]
     strangers: list[str]
+    damaged: tuple[str, ...]
+    """Where the archive says, but of another size."""
 
 
 def look(cursor: duckdb.DuckDBPyConnection, blobs: Blobs) -> Findings:
@@ -104,7 +114,12 @@ def look(cursor: duckdb.DuckDBPyConnection, blobs: Blobs) -> Findings:
     cursor.execute(_EXPLAINED)
     cursor.execute(_DIFFERING)
     ((whole,),) = cursor.execute("SELECT count(*) FROM came_memories ANTI JOIN differing USING (id)").fetchall()
-    return Findings(whole, _cases(cursor), strangers)
+    damaged = cursor.execute(_DAMAGED).fetchall()
+    cases = _cases(cursor)
+    for case in cases:
+        strangers += _leave_others(case, blobs)
+    whole -= sum(is_live and is_quiet for _, is_live, is_quiet in damaged)
+    return Findings(whole, cases, strangers, tuple(path for path, *_ in damaged))
 
 
 def epoch_of(blobs: Blobs) -> tuple[int, Mapping[str, str] | None]:
@@ -187,6 +202,44 @@ def _cases(cursor: duckdb.DuckDBPyConnection) -> list[Case]:
     for row, end in zip(to_rows(closed.drop_columns(["end_seq"])), ends, strict=True):
         cases[row.id].closed.append((row, end))
     return list(cases.values())
+
+
+def _leave_others(case: Case, blobs: Blobs) -> list[str]:
+    """Leave out of a case the files that have a content's name and are neither it nor a cut copy; return their paths.
+
+    What opening the store settles keeps one place of a content and deletes the others, so these must be no others.
+    """
+    entries: list[Entry] = []
+    left: list[str] = []
+    for n in sorted({entry.n for entry in case.entries}):
+        of_n = [entry for entry in case.entries if entry.n == n]
+        if len(of_n) > 1:
+            of_n, others = _sorted_out(case, n, of_n, blobs)
+            left += others
+        entries += of_n
+    case.entries = entries
+    return left
+
+
+def _sorted_out(case: Case, n: int, entries: list[Entry], blobs: Blobs) -> tuple[list[Entry], list[str]]:
+    """Return the entries that are one content, the whole one first, and where the others lie."""
+    expected = case.live.live_path if case.live is not None and case.live.n == n else None
+    order = sorted(entries, key=lambda one: (one.path != expected, one.folder != "data", one.path))
+    found = blobs.read_many([entry.path for entry in order])
+    data = {entry: content or b"" for entry, content in zip(order, found, strict=True)}
+    rows = (*(row for row, _ in case.closed), *([case.live] if case.live else []))
+    known = {row.sha256 for row in rows if row.n == n}
+    first = order[0]
+    whole = next((one for one in order if hashlib.sha256(data[one]).digest() in known), None)
+    if whole is None:
+        whole = max((one for one in order if data[one].startswith(data[first])), key=lambda one: len(data[one]))
+    if not data[whole].startswith(data[first]):
+        whole = first  # something else lies in its place, which opening would take for it or overwrite
+    same = [one for one in order if data[whole].startswith(data[one])]
+    return (
+        sorted(same, key=lambda one: len(data[one]) != len(data[whole])),
+        [one.path for one in order if one not in same],
+    )
 
 
 def _is_text(path: str) -> bool:

@@ -34,5 +34,6 @@ def restore_to(
             storage_options=storage_options,
             catalog=catalog,
             archive_options={},
+            actor=caller.context.actor,
             on_progress=on_progress,
         )

@@ -25,7 +25,8 @@ class ArchiveReport:
     size_bytes: int
     """Of the parts."""
     left_out: Mapping[str, int]
-    """Of an import: closed versions whose contents are not in the archive, and snapshots of moments that are not."""
+    """Of an import: ``former_versions`` whose contents are not in the archive, ``snapshots`` of moments that are not,
+    and ``audit_facts``: entries that came without what they said, because of an erasure."""
     seconds: float
 
 
@@ -104,7 +105,9 @@ class RecoverReport:
     snapshots_lost: int
     """Snapshots whose moments cannot be shown any more."""
     strangers: tuple[str, ...]
-    """Files that are no blob's, which stay where they are."""
+    """Files that are no blob's, and other contents under the name of one; they stay where they are."""
+    damaged: tuple[str, ...]
+    """Blobs that lie where the archive says but are of another size; ``verify`` reports them."""
     memories: tuple[RecoveredMemory, ...]
     """Those that did not come back whole, in the order of their ids."""
     seconds: float

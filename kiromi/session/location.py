@@ -1,6 +1,7 @@
 """Where a tenant lies: its blobs (any fsspec URL) and its catalog and lock (always local files)."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from kiromi.blobs.objects import ObjectBlobs
 from kiromi.errors import InvalidInput
 from kiromi.partition import tenant_folder
 
+_URL = re.compile("([A-Za-z][A-Za-z0-9+.-]*)(://|::)")
 CATALOG_NAME = "catalog.duckdb"
 
 
@@ -91,7 +93,7 @@ def resolve_root(
         raise InvalidInput(
             f"storage_options={storage_options!r} is not a mapping of names to values for the fsspec driver"
         )
-    if "://" not in url and "::" not in url:
+    if not is_url(url):
         return Root(url, None, os.path.realpath(os.path.expanduser(url)), where)
     try:
         # A cached listing would answer with what was there before.
@@ -109,6 +111,12 @@ def resolve_root(
             f"a store on {url} needs catalog=<local folder>: DuckDB cannot keep its file there", root=url
         )
     return Root(url, filesystem, path.rstrip("/"), where)
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a text is an fsspec URL, maybe a chained one, and no local path: ``a::b`` is a path, for one."""
+    match = _URL.match(text)
+    return match is not None and (match[2] == "://" or match[1] in fsspec.available_protocols())
 
 
 def _path_text(value: str | os.PathLike[str], name: str, accepted: str) -> str:

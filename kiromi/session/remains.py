@@ -7,6 +7,14 @@ from kiromi.blobs.base import Blobs
 from kiromi.errors import Conflict, IntegrityError
 from kiromi.session.location import CATALOG_NAME, Root
 
+FOLDERS = ("data", "attic", "staging")
+"""Where contents are."""
+
+
+def has_blobs(blobs: Blobs) -> bool:
+    """Tell whether anything lies where contents are."""
+    return any(next(blobs.walk(folder), None) is not None for folder in FOLDERS)
+
 
 def importing_path(catalog: Path) -> Path:
     """Return where the catalog of an import lies until it is whole; while it is there, nothing else is at the place."""
@@ -33,9 +41,9 @@ def refuse_lost_catalog(root: Root, tenant: str, blobs: Blobs) -> None:
     Raises:
         IntegrityError: it has blobs.
     """
-    if any(next(blobs.walk(folder), None) is not None for folder in ("data", "attic")):
+    if has_blobs(blobs):
         raise IntegrityError(
-            f"{root.url} (tenant {tenant!r}) has blobs under data/ or attic/, but there is no catalog at"
+            f"{root.url} (tenant {tenant!r}) has blobs under data/, attic/ or staging/, but there is no catalog at"
             f" {root.catalog_path(tenant)}; kiromi recover makes one anew, best from an archive",
             catalog=str(root.catalog_path(tenant)),
         )

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+import kiromi as library
 from tests.cli.running import SCHEME, Program
 
 
@@ -55,3 +58,44 @@ def test_a_lost_catalog_is_recovered(filled: Program, tmp_path: Path) -> None:
     filled("verify", "--read-data")
     assert filled("get", memory_id).text == "Later."
     assert filled("recover", "--scheme", SCHEME, "--json", code=7).error["kind"] == "already_exists"
+
+
+def test_an_archive_is_kept_beside_the_store(filled: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tmp_path / "kept"
+    filled("ls", "--archive", kept)  # reads only
+    assert not kept.exists()
+    filled("add", "Later.", "--partition=user=eve", "--archive", kept)
+    assert [path.name for path in kept.iterdir()] == [f"{5:020}"]
+    monkeypatch.setenv("KIROMI_ARCHIVE", str(kept))
+    last = filled.add("Last.", "--partition=user=eve", "--title=Kept")
+    gone = filled.add("Erased.", "--partition=user=eve", "--title=Secret")
+    assert [int(path.name) for path in sorted(kept.iterdir())] == [5, 6, 7]
+    assert filled("stats", "--json").document["archive_seq"] is None  # of this run
+    assert filled("erase", gone, "--yes", "--json").document["archives"] == [str(kept)]
+    assert all(library.verify_archive(path).is_clean for path in kept.iterdir())
+    for path in (filled.root / "default").glob("catalog.duckdb*"):
+        path.unlink()
+    plan = filled("recover")  # from the archive that the environment names
+    assert plan.text.splitlines()[-1].startswith("would recover up to seq 10: 6 whole, ")
+    monkeypatch.delenv("KIROMI_ARCHIVE")
+    filled("recover", code=2)
+    filled.bare("--store", filled.root, "--archive", kept, "recover", "--yes")
+    assert filled("get", last, "--json").document["title"] == "Kept"
+    filled("verify", "--read-data")
+
+
+def test_an_archive_that_cannot_be_kept_is_told(filled: Program, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("in the way")
+    added = filled("add", "Later.", "--partition=user=eve", "--archive", tmp_path / "kept")
+    assert f"warning: the archive at {tmp_path / 'kept'} is not up to date: " in added.notes
+
+
+def test_options_of_a_command_stand_for_themselves(filled: Program, tmp_path: Path) -> None:
+    filled("snapshot", "export", "live", tmp_path / "archive")
+    memory_id = filled("ls", "-q").text.split()[0]
+    shown = filled.bare(
+        *("--store", filled.root, "--archive", tmp_path / "kept", "erase", memory_id),
+        *("--archive", tmp_path / "archive", "--yes", "--json"),
+    ).document
+    assert shown["archives"] == [str(tmp_path / "archive")]
+    assert [int(path.name) for path in (tmp_path / "kept").iterdir()] == [shown["seq"]]

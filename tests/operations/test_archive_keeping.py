@@ -1,11 +1,13 @@
 """An archive kept beside a store: up to date after each snapshot and at close, never in the way of a call."""
 
+import threading
 import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import fsspec
 import pytest
 
@@ -13,6 +15,7 @@ import kiromi
 from kiromi import ArchiveWarning, Store
 from kiromi.operations import archive_keeping
 from kiromi.portable.archive.forget import forget
+from kiromi.portable.archive.place import Place
 
 SCHEME = "user={user}"
 
@@ -117,3 +120,91 @@ def test_a_read_only_handle_keeps_none(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         kiromi.open(tmp_path / "store", read_only=True, archive=tmp_path / "archive").close()
     assert not (tmp_path / "archive").exists()
+
+
+def test_only_archives_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_keeping, "MAX_INCREMENTS", 0)
+    beside = tmp_path / "beside"
+    mine = [beside / "2024" / "photo.jpg", beside / f"{7:020}" / "letter.txt", beside / "note.txt"]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    (beside / f"{1:020}").mkdir()
+    (beside / f"{1:020}" / "memories-00000.parquet").write_text("cut")  # of an export that was killed
+    with kiromi.open(tmp_path / "store", scheme=SCHEME, archive=beside) as store:
+        for _ in range(2):
+            store.append("x", {"user": "ana"})
+            store.snapshot()
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert sorted(path.name for path in beside.iterdir()) == [f"{4:020}", f"{7:020}", "2024", "note.txt"]
+
+
+def test_an_archive_goes_by_its_manifest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_keeping, "MAX_INCREMENTS", 0)
+    beside = tmp_path / "beside"
+    with kiromi.open(tmp_path / "store", scheme=SCHEME, archive=beside) as store:
+        secret = store.append("x", {"user": "ana"}, title="xylophone4711").id
+        store.snapshot()
+        with monkeypatch.context() as patch:
+            removed: list[str] = []
+
+            def killed(place: Place, names: list[str]) -> None:
+                removed.extend(names)
+                if removed == ["manifest.json"]:
+                    (Path(place.path) / "manifest.json").unlink()
+                elif removed:
+                    raise KeyboardInterrupt
+
+            patch.setattr(Place, "remove", killed)
+            with pytest.raises(KeyboardInterrupt):
+                store.snapshot()
+        assert b"xylophone4711" in _all_bytes(beside / f"{2:020}")
+        # What was left names the memory, and no manifest tells of it: the erasure finds it all the same.
+        store.erase([secret], dry_run=False)
+        assert not (beside / f"{2:020}").exists()
+    for path in beside.iterdir():
+        assert kiromi.verify_archive(path).problems == ()
+
+
+def test_what_a_killed_first_export_left_does_not_hinder_an_erasure(tmp_path: Path) -> None:
+    beside = tmp_path / "beside"
+    with kiromi.open(tmp_path / "store", scheme=SCHEME, archive=beside) as store:
+        secret = store.append("x", {"user": "ana"}).id
+        (beside / f"{1:020}").mkdir(parents=True)
+        (beside / f"{1:020}" / "memories-00000.parquet").write_text("xylophone4711")
+        assert store.erase([secret], dry_run=False).archives == (str(beside),)
+        assert list(beside.iterdir()) == []
+
+
+def test_two_handles_take_turns(tmp_path: Path) -> None:
+    beside = tmp_path / "beside"
+    with (
+        kiromi.open(tmp_path / "store", scheme=SCHEME, archive=beside) as one,
+        kiromi.open(tmp_path / "store", archive=f"{tmp_path}/x/../beside/") as two,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("error")
+
+        def write(store: Store) -> None:
+            for i in range(4):
+                store.append(f"{i}", {"user": "ana"})
+                store.snapshot()
+
+        threads = [threading.Thread(target=write, args=[store]) for store in (one, two)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        digest = one.digest()
+        problems = [store.stats().archive_problem for store in (one, two)]
+    assert problems == [None, None]
+    (tmp_path / "store" / "default" / "catalog.duckdb").unlink()
+    assert kiromi.recover(tmp_path / "store", archives=[beside], dry_run=False).memories == ()
+    with kiromi.open(tmp_path / "store") as store:
+        assert store.digest() == digest
+
+
+def _all_bytes(folder: Path) -> bytes:
+    return b"".join(
+        str(duckdb.execute("FROM read_parquet(?)", [str(path)]).fetchall()).encode() for path in folder.glob("mem*")
+    )

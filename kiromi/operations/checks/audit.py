@@ -4,6 +4,7 @@ Reads the log once, in order, in bounded memory. What a chain alone cannot show,
 in three ways: ``meta`` records the head, rows name seqs that only the log explains, and a caller may have kept a head.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from kiromi.catalog.audit import check_chain, genesis
 from kiromi.catalog.rows import AUDIT_SCHEMA, AuditRow
 from kiromi.model import AuditReport, Problem
 
+ARRIVALS = frozenset(("import", "recover"))
+"""Operations by which a log comes from an archive."""
+BARES = "entries_without_facts"
+"""What the detail of such an operation calls the number of entries that an erasure had emptied before."""
 _ROWS = 10_000
 _COLUMNS = ", ".join('epoch_us("at")' if name == "at" else f'"{name}"' for name in AUDIT_SCHEMA.names)
 _UNEXPLAINED = """
@@ -33,8 +38,10 @@ class _Tally:
     seq: int = 0
     bare: AuditRow | None = None
     """The last entry without salt: an erasure has taken its facts."""
+    bares: int = 0
+    """How many of them there were."""
     erased_seq: int = 0
-    """The last erasure."""
+    """The last operation that explains all of them: an erasure, or the arrival of so many from an archive."""
 
     def __post_init__(self) -> None:
         self.note(self.hash)
@@ -83,10 +90,18 @@ def _noted(entries: Iterator[AuditRow], tally: _Tally) -> Iterator[AuditRow]:
         tally.seq = entry.seq
         tally.note(entry.hash)
         if entry.salt is None:
-            tally.bare = entry
-        elif entry.op == "erase":
+            tally.bare, tally.bares = entry, tally.bares + 1
+        elif entry.op == "erase" or (entry.op in ARRIVALS and tally.bares <= _bares_told(entry)):
             tally.erased_seq = entry.seq
         yield entry if entry.salt is not None or _is_bare(entry) else entry._replace(salt=b"")
+
+
+def _bares_told(entry: AuditRow) -> int:
+    """Return how many entries had come without their facts, by what the entry of the arrival says."""
+    try:
+        return int(json.loads(entry.detail or "{}").get(BARES, 0))
+    except (ValueError, TypeError, AttributeError):  # it was changed, and the chain tells
+        return 0
 
 
 def _is_bare(entry: AuditRow) -> bool:
@@ -98,7 +113,11 @@ def _erasure_problems(tally: _Tally) -> Iterator[Problem]:
     bare = tally.bare
     if bare is not None and bare.seq >= tally.erased_seq:
         where = f"audit entry (seq {bare.seq}, i {bare.i})"
-        yield Problem("audit_broken", where, f"{where}: its facts are gone, but no erasure came after it")
+        yield Problem(
+            "audit_broken",
+            where,
+            f"{where}: its facts are gone, but no erasure came after it, nor an arrival that tells of it",
+        )
 
 
 def _head(seq: int, entries: int, entry_hash: bytes) -> str:

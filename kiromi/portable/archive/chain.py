@@ -1,5 +1,6 @@
 """Archives that build on each other: a full one, then increments in order, checked as far as their manifests tell."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kiromi.errors import InvalidInput
+from kiromi.errors import InvalidInput, NotFound
 from kiromi.portable.archive.manifest import NAME, Manifest, Part, read_manifest
 from kiromi.portable.archive.parts import check_part, read_part
 from kiromi.portable.archive.place import Place
@@ -53,10 +54,18 @@ def folder_name(seq: int) -> str:
     return f"{seq:020}"
 
 
+def kept_names(place: Place) -> list[str]:
+    """Return the names of the folders in which archives are kept beside a store, finished or not, by their seqs."""
+    return [name for name in place.names() if _KEPT.fullmatch(name)]
+
+
 def kept_at(place: Place) -> list[Archive]:
     """Return the finished archives in a folder that keeps them beside a store, in the order of their seqs."""
-    found = (place.below(name) for name in place.names() if _KEPT.fullmatch(name))
-    return [Archive.at(one) for one in found if one.read(NAME) is not None]
+    found = []
+    for name in kept_names(place):
+        with contextlib.suppress(NotFound):
+            found.append(Archive.at(place.below(name)))
+    return found
 
 
 def newest_chain(archives: Sequence[Archive]) -> list[Archive]:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kiromi.ids import ERASED_ID
-from kiromi.portable.archive.chain import Archive, kept_at
-from kiromi.portable.archive.manifest import NAME, Part, with_parts, write_manifest
+from kiromi.portable.archive.chain import Archive, kept_at, kept_names
+from kiromi.portable.archive.manifest import NAME, Part, discard, with_parts, write_manifest
 from kiromi.portable.archive.parts import PartWriter
 from kiromi.portable.archive.place import Place
 from kiromi.portable.archive.proof import archive_digest
@@ -48,7 +48,8 @@ def forget(
     Doing it again is no error, and finishes what was interrupted.
 
     Args:
-        url: of a finished archive, or of the folder that ``archive=`` of :func:`kiromi.open` keeps.
+        url: of a finished archive, or of the folder that ``archive=`` of :func:`kiromi.open` keeps; what a killed
+            export left in it is removed.
         ids: of the memories. Links and supersessions that name them go too; a memory that one of them superseded stays
             superseded, by no id.
         uris: of other ends whose links go, such as partitions that only they were in.
@@ -59,12 +60,19 @@ def forget(
         IntegrityError: a part is missing or not readable.
     """
     place = Place.of(url, storage_options)
-    archives = [] if place.read(NAME) is not None else kept_at(place)
+    names = [] if place.read(NAME) is not None else kept_names(place)
+    archives = kept_at(place) if names else [Archive.at(place)]
+    for name in set(names).difference(_name_of(archive) for archive in archives):
+        discard(place.below(name))  # what a kill has left there has memories in it too
     rows = parts = 0
-    for archive in archives or [Archive.at(place)]:
+    for archive in archives:
         changed, written = _forget_in(archive, frozenset(ids), frozenset(uris))
         rows, parts = rows + changed, parts + written
     return ForgetReport(place.url, rows, parts)
+
+
+def _name_of(archive: Archive) -> str:
+    return archive.place.path.rpartition("/")[2]
 
 
 def _forget_in(archive: Archive, ids: frozenset[str], uris: frozenset[str]) -> tuple[int, int]:
@@ -97,11 +105,23 @@ def _forget_in(archive: Archive, ids: frozenset[str], uris: frozenset[str]) -> t
         named = {part.name for part in new}
         counts = {**manifest.counts, "memories": manifest.counts["memories"] - dropped_memories}
         rewritten = with_parts(manifest, tuple(new), digest=None, forgotten=True, counts=counts)
-        if manifest.since is None and manifest.digest is not None:
-            rewritten = replace(rewritten, digest=archive_digest(Archive(place, rewritten)))
+        if manifest.since is None:
+            rewritten = replace(rewritten, counts=_counts(Archive(place, rewritten)))
+            if manifest.digest is not None:
+                rewritten = replace(rewritten, digest=archive_digest(Archive(place, rewritten)))
         write_manifest(place, rewritten)
         place.remove([part.name for part in manifest.parts if part.name not in named])
     return changed, len({part.name for part in new} - {part.name for part in manifest.parts})
+
+
+def _counts(archive: Archive) -> dict[str, int]:
+    """Return what a full archive holds."""
+    memories = size = links = 0
+    for batch in archive.batches("memories", ["size"]):
+        memories, size = memories + batch.num_rows, size + int(pc.sum(batch.column("size")).as_py() or 0)
+    for batch in archive.batches("links", ["end_seq"]):
+        links += batch.column("end_seq").null_count
+    return {"memories": memories, "bytes": size, "links": links}
 
 
 def _remove_unnamed(archive: Archive) -> None:

@@ -169,6 +169,17 @@ def prepare(place: Place) -> None:
     place.remove(names)
 
 
+def discard(place: Place) -> None:
+    """Remove an archive, or what an export left that was killed; what is not an archive's stays, and then the folder.
+
+    The manifest goes first: parts that are left after a kill belong to no archive.
+    """
+    names = place.names()
+    place.remove([name for name in names if name == NAME])
+    place.remove([name for name in names if name == _PARTIAL or PART_NAME.fullmatch(name)])
+    place.remove_folder()
+
+
 def with_parts(manifest: Manifest, parts: tuple[Part, ...], **changes: Any) -> Manifest:
     """Return a manifest with other parts."""
     return replace(manifest, parts=parts, **changes)

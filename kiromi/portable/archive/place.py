@@ -11,6 +11,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from kiromi.errors import InvalidInput, KiromiError, StorageError
+from kiromi.session.location import is_url
 
 _PARTIAL = ".partial"
 
@@ -30,17 +31,20 @@ class Place:
 
         Raises:
             InvalidInput: it names no filesystem that is known, or its driver is not installed.
+            StorageError: the filesystem cannot be opened.
         """
-        text = os.fspath(url)
-        if not isinstance(text, str) or not text:
-            raise InvalidInput(f"archive {url!r} is no path or URL")
-        if "://" not in text and "::" not in text:
+        text = os.fspath(url) if isinstance(url, (str, os.PathLike)) else ""
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise InvalidInput(f"archive {url!r} is no path or URL; accepted: a non-empty text without NUL")
+        if not is_url(text):
             return cls(text, LocalFileSystem(), os.path.realpath(os.path.expanduser(text)))
         try:
             # A cached listing would answer with what was there before.
             filesystem, path = fsspec.core.url_to_fs(text, use_listings_cache=False, **(storage_options or {}))
         except (ImportError, ValueError) as error:
             raise InvalidInput(f"archive {text!r}: no such filesystem, or its driver is missing: {error}") from error
+        except OSError as error:
+            raise StorageError(f"cannot open the archive {text}: {error}", url=text) from error
         return cls(text, filesystem, path.rstrip("/"))
 
     @property
