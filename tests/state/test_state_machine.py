@@ -4,8 +4,10 @@ The model is in ``model.py``, what users do in ``writing.py``, ``relating.py``, 
 what has to hold in ``comparing.py``.
 """
 
+import random
+
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.state.keeping import Keeping
@@ -21,10 +23,17 @@ class StoreMachine(Writing, Relating, Moments, Keeping):
 _BASE = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def test_any_history() -> None:
-    """Some hundred steps, or with ``HYPOTHESIS_PROFILE=ci`` some thousand."""
-    examples, steps = (25, 80) if settings.get_current_profile_name() == "ci" else (10, 40)
-    run_state_machine_as_test(StoreMachine, settings=settings(_BASE, max_examples=examples, stateful_step_count=steps))
+_PARTS = 4
+"""The machine is run in so many tests, which are run beside each other."""
+
+
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_any_history(part: int, request: pytest.FixtureRequest) -> None:
+    """Some hundred steps in all, or with ``HYPOTHESIS_PROFILE=ci`` some thousand; the seed of the run decides."""
+    base = request.config.getoption("--hypothesis-seed") or random.randrange(2**32)
+    machine: type[StoreMachine] = seed(f"{base}.{part}")(type(f"StoreMachine{part}", (StoreMachine,), {}))
+    examples, steps = (13, 60) if settings.get_current_profile_name() == "ci" else (3, 40)
+    run_state_machine_as_test(machine, settings=settings(_BASE, max_examples=examples, stateful_step_count=steps))
 
 
 @pytest.mark.torture
