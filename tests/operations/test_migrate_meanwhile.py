@@ -4,11 +4,11 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 import kiromi
 from tests.operations.migrating import SECOND, after_batches, check, contents, fill, migrate, running
 from tests.protocol.processes import python
-
-COUNT = 1_500
 
 
 def test_changes_under_way_go_where_their_present_attributes_say(store: kiromi.Store) -> None:
@@ -77,7 +77,17 @@ def test_an_optimistic_writer_is_not_disturbed(store: kiromi.Store) -> None:
 
 
 def test_a_reader_a_searcher_and_writers_go_on(store: kiromi.Store) -> None:
-    ids = fill(store, COUNT)
+    _go_on(store, 1_500, 200)
+
+
+@pytest.mark.torture
+def test_a_reader_a_searcher_and_writers_go_on_with_twenty_thousand(store: kiromi.Store) -> None:
+    _go_on(store, 20_000, 1_000)
+
+
+def _go_on(store: kiromi.Store, count: int, batch_size: int) -> None:
+    """Migrate and roll back while others read every memory, search and write."""
+    ids = fill(store, count)
     expected = contents(store)
     mine = ids[::500]
     assert len(store.search("text", k=5, mode="text")) == 5
@@ -98,7 +108,7 @@ def test_a_reader_a_searcher_and_writers_go_on(store: kiromi.Store) -> None:
         hits = store.search("text", k=10, mode="text", within={"user": "U1"})
         assert len(hits) == 10
         assert {hit.attributes["user"] for hit in hits} == {"U1"}
-        assert store.count(within={"topic": "t1"}) >= COUNT // 2
+        assert store.count(within={"topic": "t1"}) >= count // 2
 
     def write() -> None:
         for memory_id in mine:
@@ -106,9 +116,9 @@ def test_a_reader_a_searcher_and_writers_go_on(store: kiromi.Store) -> None:
         store.append("text new", {"user": "U1", "topic": "t1"})
 
     with running(read, read_one_by_one, search, write):
-        report = migrate(store, SECOND, batch_size=200, pause_s=0.01)
-        assert report.moved >= COUNT  # and what was appended before it began
-        back = store.rollback_migration(batch_size=400)
+        report = migrate(store, SECOND, batch_size=batch_size, pause_s=0.01)
+        assert report.moved >= count  # and what was appended before it began
+        back = store.rollback_migration(batch_size=2 * batch_size)
     assert back.moved == report.moved
     assert set(ids) <= set(store.list_ids())
     check(store)
