@@ -46,8 +46,13 @@ CHECKS: dict[str, dict[str, tuple[Bound, float]]] = {
     "get": {"get, p50": (Bound.AT_MOST, 0.15)},
     "open": {"open at 20 memories": (Bound.AT_MOST, 200)},
     "restore": {
+        "snapshot of 2 memories": (Bound.AT_MOST, 10),
         "snapshot of 20 memories": (Bound.AT_MOST, 10),
         "restore of 1 % of 20 memories": (Bound.AT_MOST, 2_000),
+    },
+    "archive": {
+        "export of 20 memories with 384-d vectors": (Bound.AT_LEAST, 5_000),
+        "import of them": (Bound.AT_LEAST, 5_000),
     },
     "help": {"kiromi --help": (Bound.AT_MOST, 400)},
     "append-vectors": {"append_many / Chroma's add": (Bound.AT_LEAST, 2)},

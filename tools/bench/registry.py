@@ -4,7 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench import indices, machine_limits, migrating, million, reading, restoring, searching, starting, writing
+from tools.bench import (
+    archiving,
+    indices,
+    machine_limits,
+    migrating,
+    million,
+    reading,
+    restoring,
+    searching,
+    starting,
+    writing,
+)
 from tools.bench.figures import Result
 from tools.bench.sizes import Sizes
 
@@ -27,6 +38,7 @@ BENCHMARKS = (
     Benchmark("get", reading.measure_get),
     Benchmark("open", reading.measure_open),
     Benchmark("restore", restoring.measure_restore),
+    Benchmark("archive", archiving.measure_archives),
     Benchmark("help", starting.measure_help),
     Benchmark("append-vectors", searching.measure_append_vectors),
     Benchmark("search", searching.measure_search),
