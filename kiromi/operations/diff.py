@@ -184,8 +184,14 @@ def _link_differences(caller: Caller, before: Moment, after: Moment) -> tuple[Li
 
 
 def changed_links(caller: Caller, first: int, last: int) -> tuple[dict[LinkKey, Link], dict[LinkKey, Link]]:
-    """Return the links at one seq that no longer held at a later one, and those at the later that did not hold yet."""
+    """Return the links at one seq that no longer held at a later one, and those at the later that did not hold yet.
+
+    Raises:
+        SnapshotNotFound: ``gc`` has removed what only one of the two showed, perhaps since the memories were compared.
+    """
     with caller.session.snapshot() as (_, cursor):
+        check_kept(cursor, first)
+        check_kept(cursor, last)
         ended, begun = (
             [link_of(row) for row in cursor.execute(sql, [first, last]).fetchall()]
             for sql in (_LINKS_ENDED, _LINKS_BEGUN)
