@@ -196,7 +196,7 @@ def changed_links(caller: Caller, first: int, last: int) -> tuple[dict[LinkKey, 
             [link_of(row) for row in cursor.execute(sql, [first, last]).fetchall()]
             for sql in (_LINKS_ENDED, _LINKS_BEGUN)
         )
-    return {_key(link): link for link in ended}, {_key(link): link for link in begun}
+    return {link_key(link): link for link in ended}, {link_key(link): link for link in begun}
 
 
 def links_by_key(caller: Caller, moment: Moment, links: Iterable[Link]) -> dict[LinkKey, Link]:
@@ -205,7 +205,7 @@ def links_by_key(caller: Caller, moment: Moment, links: Iterable[Link]) -> dict[
     if found and caller.scope.wanted:
         with replace(caller, moment=moment).reading() as (rows, cursor):
             found = visible_links(caller, rows, cursor, found)
-    return {_key(link): link for link in found}
+    return {link_key(link): link for link in found}
 
 
 def said(link: Link | None) -> Link | None:
@@ -213,5 +213,6 @@ def said(link: Link | None) -> Link | None:
     return None if link is None else replace(link, seq=0, actor="")
 
 
-def _key(link: Link) -> LinkKey:
+def link_key(link: Link) -> LinkKey:
+    """Return what a link is told from others by."""
     return link.src, link.dst, link.kind
