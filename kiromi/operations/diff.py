@@ -184,13 +184,19 @@ def _link_differences(caller: Caller, before: Moment, after: Moment) -> tuple[Li
 
 
 def changed_links(caller: Caller, first: int, last: int) -> tuple[dict[LinkKey, Link], dict[LinkKey, Link]]:
-    """Return the links at one seq that no longer held at a later one, and those at the later that did not hold yet."""
+    """Return the links at one seq that no longer held at a later one, and those at the later that did not hold yet.
+
+    Raises:
+        SnapshotNotFound: ``gc`` has removed what only one of the two showed, perhaps since the memories were compared.
+    """
     with caller.session.snapshot() as (_, cursor):
+        check_kept(cursor, first)
+        check_kept(cursor, last)
         ended, begun = (
             [link_of(row) for row in cursor.execute(sql, [first, last]).fetchall()]
             for sql in (_LINKS_ENDED, _LINKS_BEGUN)
         )
-    return {_key(link): link for link in ended}, {_key(link): link for link in begun}
+    return {link_key(link): link for link in ended}, {link_key(link): link for link in begun}
 
 
 def links_by_key(caller: Caller, moment: Moment, links: Iterable[Link]) -> dict[LinkKey, Link]:
@@ -199,7 +205,7 @@ def links_by_key(caller: Caller, moment: Moment, links: Iterable[Link]) -> dict[
     if found and caller.scope.wanted:
         with replace(caller, moment=moment).reading() as (rows, cursor):
             found = visible_links(caller, rows, cursor, found)
-    return {_key(link): link for link in found}
+    return {link_key(link): link for link in found}
 
 
 def said(link: Link | None) -> Link | None:
@@ -207,5 +213,6 @@ def said(link: Link | None) -> Link | None:
     return None if link is None else replace(link, seq=0, actor="")
 
 
-def _key(link: Link) -> LinkKey:
+def link_key(link: Link) -> LinkKey:
+    """Return what a link is told from others by."""
     return link.src, link.dst, link.kind

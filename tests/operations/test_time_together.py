@@ -1,5 +1,6 @@
 """restore, gc and erase upon each other: what one of them relies on and another takes away (P4, P6, P14)."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import pytest
 
 import kiromi
 from kiromi.ids import ERASED_ID
+from kiromi.operations import diff as diff_module
 from kiromi.operations.restore import plan as plan_module
 from tests.operations.erasing import places_of
-from tests.operations.restoring import ANA, BOB, check_sound
+from tests.operations.restoring import ANA, BOB, check_sound, reasons
 
 
 class Stop(Exception):
@@ -119,6 +121,49 @@ def test_an_older_version_is_not_undeleted_when_the_entry_of_the_deletion_was_sc
     with pytest.raises(kiromi.MemoryNotFound, match="gc has removed"):
         store.undelete(made)
     assert store.at("then").get(made).text == "one"
+
+
+def test_a_scoped_restore_makes_no_loop_through_what_lies_outside(store: kiromi.Store) -> None:
+    mine, other = store.append("mine", ANA).id, store.append("other", BOB).id
+    store.supersede(mine, other)
+    store.snapshot("then")
+    store.unsupersede(mine)
+    store.supersede(other, mine)
+    store.delete(other)
+    report = store.scoped(ANA).restore("then")
+    assert reasons(report) == {mine: "the memory that superseded it then is superseded by it now"}
+    assert store.get(mine).superseded_by is None
+
+
+def test_an_import_counts_versions_on_too(store: kiromi.Store, tmp_path: Path) -> None:
+    made = store.append("one", ANA).id
+    store.snapshot("then")
+    store.update(made, content="two")
+    store.delete(made)
+    store.gc("0", dry_run=False)
+    source = tmp_path / "source.jsonl"
+    source.write_text(json.dumps({"id": made, "content": "three", "attributes": ANA}))
+    assert store.import_from(source).added == 1
+    assert [version.info.version for version in store.history(made)] == [3, 1]
+    assert store.get(made).path.endswith(".3.md")
+
+
+def test_a_diff_does_not_leave_out_links_that_gc_took(store: kiromi.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = store.append("one", ANA).id, store.append("two", ANA).id
+    store.link(one, two)
+    seq = store.seq
+    store.unlink(one, two)
+    assert len(store.diff(seq).links) == 1
+
+    def compare(*arguments: Any) -> Any:
+        found = diff_compare(*arguments)
+        store.gc("0", dry_run=False)
+        return found
+
+    diff_compare = diff_module.compare
+    monkeypatch.setattr(diff_module, "compare", compare)
+    with pytest.raises(kiromi.SnapshotNotFound):
+        store.diff(seq)
 
 
 def test_reasons_of_supersessions_name_nothing_erased(store: kiromi.Store) -> None:

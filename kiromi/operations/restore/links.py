@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from kiromi.catalog.past import Moment
 from kiromi.model import Link, LinkDifference
 from kiromi.operations.caller import Caller
-from kiromi.operations.diff import LinkKey, changed_links, links_by_key, said
+from kiromi.operations.diff import LinkKey, changed_links, link_key, links_by_key, said
 from kiromi.operations.ends import memory_of
 from kiromi.operations.links import LINK_COLUMNS, link_of
 from kiromi.operations.restore.scope import Scope
@@ -72,10 +72,10 @@ def restore_links(caller: Caller, operation: Operation, plan: LinkPlan) -> tuple
     made: list[Link] = []
     if not plan.differences:
         return 0, left
-    held = _held(caller, [_key(one.last) for one in plan.differences])
+    held = _held(caller, [link_key(one.last) for one in plan.differences])
     count = 0
     for one in plan.differences:
-        key = _key(one.last)
+        key = link_key(one.last)
         current = held.get(key)
         if said(current) == said(one.after):
             continue  # somebody else did it
@@ -90,9 +90,9 @@ def restore_links(caller: Caller, operation: Operation, plan: LinkPlan) -> tuple
             made.append(one.after)
         _record(operation, one)
     if ended:
-        operation.execute(_END, operation.seq, *_columns([_key(link) for link in ended]))
+        operation.execute(_END, operation.seq, *_columns([link_key(link) for link in ended]))
     if made:
-        names = _columns([_key(link) for link in made])
+        names = _columns([link_key(link) for link in made])
         facts = _columns([(link.weight, link.note, *_times(link), link.actor) for link in made])
         operation.execute(_MAKE, operation.seq, *names, *facts)
     return count, left
@@ -102,7 +102,7 @@ def _held(caller: Caller, keys: Sequence[LinkKey]) -> dict[LinkKey, Link]:
     """Return those of the links that hold now."""
     with caller.session.snapshot() as (_, cursor):
         found = [link_of(values) for values in cursor.execute(_HELD, _columns(keys)).fetchall()]
-    return {_key(link): link for link in found}
+    return {link_key(link): link for link in found}
 
 
 def _record(operation: Operation, one: LinkDifference) -> None:
@@ -112,10 +112,6 @@ def _record(operation: Operation, one: LinkDifference) -> None:
         facts["changed"] = [name for name in names if getattr(one.before, name) != getattr(one.after, name)]
     about = memory_of(one.last.src) or memory_of(one.last.dst)
     operation.record("unlink" if one.after is None else "link", about, facts)
-
-
-def _key(link: Link) -> LinkKey:
-    return link.src, link.dst, link.kind
 
 
 def _times(link: Link) -> tuple[int | None, int | None]:
