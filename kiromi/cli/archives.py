@@ -10,6 +10,7 @@ from kiromi.cli.exits import PROBLEMS_FOUND
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.moments import HELP, ref_of
 from kiromi.cli.progress import progress
+from kiromi.cli.restore import note_left_out
 from kiromi.cli.verify import show_problems
 
 if TYPE_CHECKING:
@@ -88,9 +89,7 @@ def import_(
             wait=cli.wait_s,
             on_progress=advance,
         )
-    for what, count in report.left_out.items():
-        if count and not cli.is_json:
-            cli.note(f"not in the archive: {shown.count_text(count, what.removesuffix('s').replace('_', ' '))}")
+    note_left_out(cli, report)
     _show(cli, report, "imported", cli.root)
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from kiromi.cli.values import id_of, selection
 from kiromi.errors import InvalidInput
 from kiromi.model import Difference
 from kiromi.reports.restoring import RestoreReport
+
+if TYPE_CHECKING:
+    from kiromi.reports.archives import ArchiveReport
 
 commands = typer.Typer()
 _SHOWN = 20
@@ -93,7 +96,15 @@ def _restore_to(cli: Invocation, name: str, root: str, catalog: str | None) -> N
     if cli.is_json:
         cli.document(report)
     else:
+        note_left_out(cli, report)
         cli.line(f"made {root}: {shown.count_text(report.memories, 'memory')} of seq {report.seq}")
+
+
+def note_left_out(cli: Invocation, report: "ArchiveReport") -> None:
+    """Tell what did not come over from an archive."""
+    for what, count in report.left_out.items():
+        if count:
+            cli.note(f"not in the archive: {shown.count_text(count, what.removesuffix('s').replace('_', ' '))}")
 
 
 def _again(name: str, within: Sequence[str], ids: Sequence[str]) -> str:

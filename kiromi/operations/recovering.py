@@ -200,7 +200,7 @@ class _Recovery:
         last = self.chain[-1].manifest if self.chain else None
         known = dict(last.schemes) if last else {}
         folds = last.fold_case if last else False
-        if not folds and not self.dry_run and isinstance(self.blobs, LocalBlobs):
+        if last is None and not self.dry_run and isinstance(self.blobs, LocalBlobs):
             folds = self.blobs.folds_case()
         schemes = Schemes(known, last.active_scheme if last else 1, folds)
         for template in self.templates:

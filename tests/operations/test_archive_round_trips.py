@@ -68,6 +68,12 @@ def test_any_store_comes_back_from_its_archives(steps: list[tuple[str, int, int,
             digest = store.digest()
             everything = store.get_many(store.list_ids())
             links = store.links()
+        (folder / "store" / "default" / "catalog.duckdb").unlink()
+        if everything:
+            assert kiromi.recover(folder / "store", archives=chain, dry_run=False).memories == ()
+            with kiromi.open(folder / "store", durability="relaxed") as store:
+                assert store.digest() == digest
+                assert store.verify(read_data=True).problems == ()
         kiromi.import_archive(chain, folder / "copy")
         with kiromi.open(folder / "copy", durability="relaxed") as copy:
             assert copy.digest() == digest

@@ -9,6 +9,7 @@ import pytest
 
 import kiromi
 from kiromi import RecoverReport, Store
+from kiromi.blobs.local import LocalBlobs
 from tests.operations.archived import SCHEME, open_filled
 
 
@@ -241,3 +242,23 @@ def test_a_store_of_links_alone_is_recovered(tmp_path: Path) -> None:
     with kiromi.open(tmp_path / "store") as store:
         assert store.digest() == digest
         assert problems(store) == set()
+
+
+def test_paths_are_as_the_archive_says_on_a_filesystem_that_folds_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with kiromi.open(tmp_path / "store", scheme=SCHEME) as store:
+        ids = [store.append("x", {"user": user, "topic": "Xy"}).id for user in ("Ana", "bob", "Ä", "é%")]
+        store.delete(ids.pop())
+        digest = store.digest()
+        store.export_archive("live", tmp_path / "whole")
+        store.export_archive("live", tmp_path / "archive", contents=False)
+    (tmp_path / "store" / "default" / "catalog.duckdb").unlink()
+    monkeypatch.setattr(LocalBlobs, "folds_case", lambda self: True)
+    assert recovered(tmp_path).memories == ()
+    kiromi.import_archive(tmp_path / "whole", tmp_path / "copy")  # these are written anew
+    for root, name in ((tmp_path / "store", "user=Ana"), (tmp_path / "copy", "user=%41na")):
+        with kiromi.open(root) as store:
+            assert store.digest() == digest
+            assert problems(store) == set()
+            assert name in store.get(ids[0]).path
