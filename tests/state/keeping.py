@@ -1,8 +1,9 @@
 """The part of the machine that goes back, forgets, and moves: restore, gc, erase, other schemes."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -96,12 +97,13 @@ class Keeping(Driver):
     def gc(self, pick: int, keeps_some: bool, is_planned: bool) -> None:
         head, floor = self.model.seq, self.model.floor
         retain = timedelta(0)
-        if keeps_some:  # from about a moment on
-            retain = datetime.now(UTC) - self.store.at(self.pick_moment(pick)).at
-        if is_planned:
-            assert not self.call("gc", retain=retain).applied
-            assert self.store.seq == head
-        report = self.call("gc", retain=retain, dry_run=False)
+        if keeps_some:
+            retain = self.store.at(head).at - self.store.at(self.pick_moment(pick)).at
+        with patch("kiromi.operations.gc.now_micros", lambda: 0):  # it takes the time of the last operation then
+            if is_planned:
+                assert not self.call("gc", retain=retain).applied
+                assert self.store.seq == head
+            report = self.call("gc", retain=retain, dry_run=False)
         assert report.applied
         assert floor <= report.floor <= head
         if not keeps_some:
