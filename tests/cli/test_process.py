@@ -52,7 +52,14 @@ def test_a_reader_that_has_seen_enough_ends_the_program_quietly(kiromi: Program,
 
 def test_following_ends_with_ctrl_c(filled: Program) -> None:
     command = [*_PROGRAM, "--store", str(filled.root), "audit", "tail", "--follow", "-n", "1", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(),
+        # A run of tests in the background ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().startswith(b'{"seq": 4')
