@@ -208,8 +208,10 @@ def _admitted_functions() -> frozenset[str]:
         found = connection.execute(
             "SELECT lower(function_name) FROM duckdb_functions()"
             " WHERE function_type IN ('scalar', 'aggregate', 'window', 'macro') GROUP BY ALL HAVING bool_and("
-            "CASE function_type WHEN 'macro' THEN macro_definition NOT ILIKE '%select%'"
-            " ELSE stability = 'CONSISTENT' AND NOT has_side_effects END)"
+            "CASE function_type WHEN 'macro' THEN macro_definition NOT ILIKE '%select%' ELSE NOT has_side_effects"
+            # Some forms of + and - depend on the time zone too, which is the same within a query.
+            " AND stability IN ('CONSISTENT', 'CONSISTENT_WITHIN_QUERY') END)"
+            " AND (bool_or(stability = 'CONSISTENT') OR bool_and(function_type = 'macro'))"
         ).fetchall()
     pure = {name for (name,) in found if not name.startswith("__")}
     return frozenset(pure - _REACHING_OUT | _CLOCK_AND_CHANCE | {"unnest"})

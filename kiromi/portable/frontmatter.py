@@ -95,6 +95,7 @@ def draft_fields(fields: Mapping[str, Any], rename: Mapping[str, str]) -> dict[s
 def _read_block(block: str) -> dict[str, Any] | None:
     """Return the mapping that a block of YAML holds, None if it holds something else."""
     loader = _LOADER(block)
+    key: str | None = None
     try:
         events = iter(loader.get_event, None)
         next(events)
@@ -114,6 +115,13 @@ def _read_block(block: str) -> dict[str, Any] | None:
         if not isinstance(next(events), yaml.StreamEndEvent):
             raise InvalidInput("front matter: more than one YAML document; expected one mapping")
         return fields
+    except yaml.scanner.ScannerError as error:
+        # PyYAML 6.0.4 and later refuse deep nesting by themselves.
+        if "nesting depth" not in str(error.problem):
+            raise
+        if key is None:
+            return None
+        raise InvalidInput(f"front matter: {key!r} holds a nested list; {_FLAT}") from error
     finally:
         loader.dispose()
 

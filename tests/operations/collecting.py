@@ -62,7 +62,7 @@ def begin_job(store: kiromi.Store, *pins: int, kind: str = "restore") -> str:
     job_id = caller.session.ids.make()
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
         jobs.begin(operation, job_id, kind, {"pins": list(pins)}, 1)
-        operation.execute("INSERT INTO migration_targets VALUES (?, 0, ?, NULL, NULL, NULL)", job_id, "x")
+        operation.execute("INSERT INTO migration_targets (job, position, id) VALUES (?, 0, ?)", job_id, "x")
         operation.record(kind, None, json.loads("{}"))
     return job_id
 
