@@ -461,3 +461,15 @@ def test_on_an_object_store(tmp_path: Path) -> None:
         store.restore(report.snapshot)
         assert store.get(edited.id).text == "uno"
         check_sound(store)
+
+
+def test_the_same_text_again_is_no_difference(root: Path) -> None:
+    with kiromi.open(root, scheme="user={user}") as store:
+        memory = store.append("one", {"user": "ana"})
+        then = store.snapshot()
+        store.update(memory.id, content="two")
+        store.update(memory.id, content="one")
+        seq = store.seq
+        assert store.diff(then).is_empty
+        assert store.restore(then).snapshot is None
+        assert (store.seq, store.get(memory.id).version) == (seq, 3)

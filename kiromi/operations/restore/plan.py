@@ -28,8 +28,7 @@ from kiromi.operations.restore.scope import Scope
 BATCH = 5_000
 """Memories per operation, but for a group, which is never divided."""
 _MARKS = frozenset({"superseded_by", "superseded_at"})
-# `n` as well: what a caller's new vector for the same text made is another content.
-_EDITS = ("sha256", "n", "attributes", *(name for name in FIELDS if name not in _MARKS | PLACE_FIELDS))
+_EDITS = ("sha256", "attributes", *(name for name in FIELDS if name not in _MARKS | PLACE_FIELDS))
 
 _Numbers = npt.NDArray[np.int64]
 _Flags = npt.NDArray[np.bool_]
@@ -151,7 +150,7 @@ def make_plan(caller: Caller, target: Moment, base: Moment, scope: Scope) -> Pla
     then_ids, now_ids = id_matrix(then.column("id")), id_matrix(now.column("id"))
     ids = np.union1d(then_ids, now_ids)
     then_at, now_at = _places(ids, then_ids), _places(ids, now_ids)
-    effects = _effects(then, now, then_at, now_at)
+    effects = _effects(then, now, then_at, now_at, has_vectors=bool(caller.session.models))
     chosen: _Flags = effects != int(Effect.NONE)
     if scope.ids is not None:
         chosen &= np.isin(ids, np.array(sorted(scope.ids), ids.dtype))
@@ -201,14 +200,18 @@ def _places(ids: npt.NDArray[np.bytes_], own: npt.NDArray[np.bytes_]) -> _Number
     return np.where(own[found] == ids, found, -1).astype(np.int64)
 
 
-def _effects(then: pa.Table, now: pa.Table, then_at: _Numbers, now_at: _Numbers) -> npt.NDArray[np.uint8]:
+def _effects(
+    then: pa.Table, now: pa.Table, then_at: _Numbers, now_at: _Numbers, *, has_vectors: bool
+) -> npt.NDArray[np.uint8]:
     effects = np.zeros(len(then_at), np.uint8)
     effects[then_at < 0] = int(Effect.REMOVED)
     effects[now_at < 0] = int(Effect.BACK)
     both = np.flatnonzero((then_at >= 0) & (now_at >= 0))
     old, new = then.take(then_at[both]), now.take(now_at[both])
+    # The same bytes under another `n` may have another vector; where there are none, nobody could tell them apart.
+    edits = (*_EDITS, "n") if has_vectors else _EDITS
     # The strongest last: it holds.
-    for effect, names in ((Effect.MOVED, PLACE_FIELDS), (Effect.MARKED, _MARKS), (Effect.EDITED, _EDITS)):
+    for effect, names in ((Effect.MOVED, PLACE_FIELDS), (Effect.MARKED, _MARKS), (Effect.EDITED, edits)):
         effects[both[_differ(old, new, names)]] = int(effect)
     return effects
 
