@@ -90,13 +90,9 @@ def test_what_is_as_it_was_is_not_touched(store: kiromi.Store) -> None:
     store.undelete(memory.id)
     versions = [store.get(memory.id).version, store.get(other.id).version]
     seq = store.seq
-    report = store.restore("then")
-    # The same bytes came in as another content, under another number: only that is undone.
-    assert counts(report) == (0, 0, 1, 0, 0)
-    assert [store.get(memory.id).version, store.get(other.id).version] == [versions[0], versions[1] + 1]
-    seq = store.seq
-    report = store.restore("then")
+    report = store.restore("then")  # the same bytes came in as another content, which nobody can tell
     assert (counts(report), report.snapshot, store.seq) == ((0, 0, 0, 0, 0), None, seq)
+    assert [store.get(memory.id).version, store.get(other.id).version] == versions
     assert store.restore("live").snapshot is None
 
 
@@ -461,15 +457,3 @@ def test_on_an_object_store(tmp_path: Path) -> None:
         store.restore(report.snapshot)
         assert store.get(edited.id).text == "uno"
         check_sound(store)
-
-
-def test_the_same_text_again_is_no_difference(root: Path) -> None:
-    with kiromi.open(root, scheme="user={user}") as store:
-        memory = store.append("one", {"user": "ana"})
-        then = store.snapshot()
-        store.update(memory.id, content="two")
-        store.update(memory.id, content="one")
-        seq = store.seq
-        assert store.diff(then).is_empty
-        assert store.restore(then).snapshot is None
-        assert (store.seq, store.get(memory.id).version) == (seq, 3)
