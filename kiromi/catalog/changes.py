@@ -61,6 +61,8 @@ class Changes:
     """Vectors of contents that had none of that model, each with the seq that brings it in."""
     statements: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     """SQL, with its parameters, of what is too rare to have a form of its own; such changes are never journalled."""
+    is_beside: bool = False
+    """Whether ``statements`` are about tables alone that no journal entry feeds: it is not folded for them."""
     loads: list[tuple[str, pa.Table | pa.RecordBatchReader]] = field(default_factory=list)
     """Rows for tables that have no form of their own here, by the table's name; never journalled either."""
     moves: Moves | None = None
@@ -132,6 +134,7 @@ def combine(parts: Iterable[Changes]) -> Changes:
         dict(first.places),
         list(first.vectors),
         list(first.statements),
+        first.is_beside,
         list(first.loads),
         first.moves,
         first.goals,

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +221,13 @@ class Catalog:
         """
         rows = len(changes.live) + len(changes.closed) + len(changes.audit)
         rows += sum(len(item.spans) for item, _ in changes.vectors)
+        if changes.is_beside and len(self._journal) < FOLD_ENTRIES:
+            with self.transaction() as cursor:
+                cursor.execute("INSERT INTO journal VALUES (?, ?)", [changes.head.seq, to_journal(changes)])
+                for statement, parameters in changes.statements:
+                    cursor.execute(statement, parameters).fetchall()
+            self._journal.append(replace(changes, statements=[]))
+            return False
         if rows <= JOURNAL_ROWS and changes.is_plain and len(self._journal) < FOLD_ENTRIES:
             self._journalist.execute("INSERT INTO journal VALUES (?, ?)", [changes.head.seq, to_journal(changes)])
             self._journal.append(changes)

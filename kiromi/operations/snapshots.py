@@ -2,8 +2,8 @@
 
 A snapshot is a row: making one costs the same whatever the store holds. It is an operation itself, with a seq and an
 audit entry of its own, and holds the moment before it. Taking or deleting snapshots changes nothing that they show, so
-it does not count when one is taken only if something changed. They are never in the journal, so looking for them needs
-no fold, which would cost as much again as the commit.
+it does not count when one is taken only if something changed. Their rows are never in the journal, so looking for them
+needs no fold, and neither does taking one.
 """
 
 from typing import Any
@@ -39,6 +39,7 @@ def create_snapshot(caller: Caller, tag: str | None, reason: str | None, *, if_c
             last = _unchanged(caller)
             if last is not None:
                 return last
+        operation.is_beside = True
         return plan_snapshot(caller, operation, tag, reason)
 
 
@@ -93,6 +94,7 @@ def delete_snapshot(caller: Caller, ref: Any) -> Snapshot:
     with transaction(caller.session, caller.context) as operation:
         with caller.session.catalog.snapshot() as cursor:
             found = _found(cursor, ref)
+        operation.is_beside = True
         plan_delete_snapshot(operation, found)
     return found
 
@@ -134,8 +136,8 @@ def _found(cursor: duckdb.DuckDBPyConnection, ref: Any) -> Snapshot:
 def _unchanged(caller: Caller) -> Snapshot | None:
     """Return the last snapshot that was asked for if nothing changed since, else None."""
     catalog = caller.session.catalog
-    if not catalog.is_folded:  # what waits in the journal is a change
-        return None
+    if not catalog.is_folded:
+        caller.session.fold()
     with catalog.snapshot() as cursor:
         asked_for = [snapshot for snapshot in all_snapshots(cursor) if not snapshot.is_safety]
         if not asked_for:

@@ -66,6 +66,8 @@ class Operation:
         self.vectors: list[ContentVectors] = []
         self.log: list[tuple[str, str | None, str]] = []
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.is_beside = False
+        """Whether they are about tables alone that no journal entry feeds; such an operation is alone in its commit."""
         self.loads: list[tuple[str, pa.Table | pa.RecordBatchReader]] = []
         self.moves: Moves | None = None
         self.dropped: dict[BlobKey, tuple[str, ...]] = {}
@@ -188,6 +190,7 @@ class CommitPlan:
             if item.id not in operation.after or _is_content(operation.after[item.id], item.n)
         )
         self.changes.statements.extend(operation.statements)
+        self.changes.is_beside = operation.is_beside
         self.changes.loads.extend(operation.loads)
         if operation.moves is not None and len(operation.moves):
             self._move(operation.moves)

@@ -245,7 +245,7 @@ class Session:
 
     def publish_changes(self, changes: Changes) -> None:
         """Let readers see a commit of this session."""
-        if changes.statements or changes.loads:
+        if (changes.statements and not changes.is_beside) or changes.loads:
             self._load_registries(self.catalog)
             if any(entry.op == "erase" for entry in changes.audit):
                 self.erased_seq = changes.head.seq
