@@ -3,7 +3,8 @@
 A view is a stack of sorted segments (Arrow columns with their ids as one byte matrix) under a delta of recent rows.
 Views share segments and delta: an entry of the delta carries the seq from which it holds, and a view reads only up to
 its own seq, so publishing costs what the commit changed and never a copy. Every now and then the delta becomes a
-segment, and small segments are merged, so a lookup touches one dict and a handful of segments.
+segment, and small segments are merged, so a lookup touches one dict and a handful of segments. The rows of a batch of
+a migration, neighbours by id, take the place of the former ones in the segments, page by page.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,14 +13,18 @@ import numpy as np
 import pyarrow as pa
 
 from kiromi.catalog.changes import Changes
-from kiromi.catalog.rows import ID_TYPE, ROW_SCHEMA, Columns, Row, id_matrix, integer_times, to_table
+from kiromi.catalog.columns import PAGE_ROWS, Columns
+from kiromi.catalog.moves import Moves
+from kiromi.catalog.rows import ID_TYPE, ROW_SCHEMA, Row, id_matrix, integer_times, to_table
 
 _DELTA_ROWS = 4096
 """The delta becomes a segment at this size."""
 _BULK_ROWS = 256
 """A commit of so many rows becomes a segment at once."""
-_LARGE_ROWS = 100_000
-"""Merging with a segment of so many rows takes memory worth caring about."""
+_COPIED = 4
+"""Rows are replaced in their pages at once if at most so many are copied for one."""
+_FEW_PAGES = 2
+"""So many pages are copied however few rows change: that costs less than the commit."""
 
 
 class _Segment:
@@ -27,18 +32,11 @@ class _Segment:
 
     __slots__ = ("columns", "gone", "ids")
 
-    def __init__(self, table: pa.Table, gone: np.ndarray | None) -> None:
+    def __init__(self, columns: Columns, ids: np.ndarray, gone: np.ndarray | None) -> None:
         # Only the ids are made contiguous: for the others that would cost more than all lookups save.
-        self.columns = Columns(table)
-        self.ids = id_matrix(table.column("id"))
+        self.columns = columns
+        self.ids = ids
         self.gone = gone
-
-    @classmethod
-    def of(cls, columns: Columns, ids: np.ndarray, gone: np.ndarray | None) -> "_Segment":
-        """Return the segment of columns that are in order already."""
-        segment = cls.__new__(cls)
-        segment.columns, segment.ids, segment.gone = columns, ids, gone
-        return segment
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,6 +45,19 @@ class _Segment:
         """Return the position of an id, or -1."""
         index = int(self.ids.searchsorted(key))
         return index if index < len(self.ids) and self.ids[index] == key else -1
+
+    def find_all(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return, for ids in order, whether each is here, and the positions of those that are."""
+        if not len(self):
+            return np.zeros(len(ids), dtype=bool), np.empty(0, dtype=np.int64)
+        places = self.ids.searchsorted(ids)
+        places[places == len(self)] = 0
+        is_here = self.ids[places] == ids
+        return is_here, places[is_here]
+
+    def replaced(self, newer: Columns, positions: np.ndarray) -> "_Segment":
+        """Return this with other rows of the same ids at those positions."""
+        return _Segment(self.columns.replaced(newer, positions), self.ids, self.gone)
 
 
 class View:
@@ -100,8 +111,7 @@ class View:
         were_live = {row.id for row, _ in changes.closed if row.begin_seq <= self.seq}
         count = self.count - len(were_live) + sum(row is not None for row in changes.live.values())
         if changes.moves is not None:
-            base = self.compacted()
-            return View(seq, self.count, _stacked(_sorted(changes.moves.rows, None), base._segments), {})
+            return View(seq, self.count, _moved(changes.moves, self.compacted()._segments), {})
         if len(changes.live) >= _BULK_ROWS:
             base = self.compacted()
             gone = [memory_id for memory_id, row in changes.live.items() if row is None]
@@ -128,12 +138,7 @@ class View:
         for segment in self.compacted()._segments:
             if not len(missing):
                 break
-            if not len(segment):
-                continue
-            places = segment.ids.searchsorted(missing)
-            places[places == len(segment)] = 0
-            is_found = segment.ids[places] == missing
-            positions = places[is_found]
+            is_found, positions = segment.find_all(missing)
             if segment.gone is not None:
                 positions = positions[~segment.gone[positions]]
             if len(positions):
@@ -186,9 +191,32 @@ def _sorted(table: pa.Table, gone: np.ndarray | None) -> _Segment:
     ids = id_matrix(table.column("id"))
     # Rows mostly come in the order they were made, which is that of their ids.
     if bool((ids[:-1] < ids[1:]).all()):
-        return _Segment(table, gone)
+        return _Segment(Columns.of(table), ids, gone)
     order = np.argsort(ids, kind="stable")
-    return _Segment(table.take(pa.array(order)), None if gone is None else gone[order])
+    return _Segment(Columns.of(table.take(pa.array(order))), ids[order], None if gone is None else gone[order])
+
+
+def _moved(moves: Moves, segments: tuple[_Segment, ...]) -> tuple[_Segment, ...]:
+    """Return the segments with live rows replaced: in place where few pages are touched, else by one on top."""
+    table = moves.rows
+    ids = id_matrix(table.column("id"))
+    missing, scattered = np.arange(len(ids)), [np.empty(0, dtype=np.int64)]
+    found = []
+    for segment in segments:
+        is_here, positions = segment.find_all(ids[missing])
+        here, missing = missing[is_here], missing[~is_here]
+        if not _is_dense(segment, positions):
+            scattered.append(here)
+        elif len(here):
+            segment = segment.replaced(Columns.of(table.take(pa.array(here))), positions)
+        found.append(segment)
+    rest = np.sort(np.concatenate(scattered))
+    return _stacked(_sorted(table.take(pa.array(rest)), None), tuple(found)) if len(rest) else tuple(found)
+
+
+def _is_dense(segment: _Segment, positions: np.ndarray) -> bool:
+    pages = segment.columns.pages_of(positions)
+    return pages <= _FEW_PAGES or pages * PAGE_ROWS <= _COPIED * len(positions)
 
 
 def _stacked(newest: _Segment, older: tuple[_Segment, ...]) -> tuple[_Segment, ...]:
@@ -200,29 +228,19 @@ def _stacked(newest: _Segment, older: tuple[_Segment, ...]) -> tuple[_Segment, .
 
 
 def _merged(newer: _Segment, older: _Segment, *, is_oldest: bool) -> _Segment:
-    if not len(older):
-        return newer
-    if len(older) >= _LARGE_ROWS:
-        # What former merges left over would stay beside what this one needs.
-        pa.default_memory_pool().release_unused()
-    if newer.gone is None and older.gone is None and older.ids[-1] < newer.ids[0]:
-        kept = np.ones(len(older), dtype=bool)
-        ids = np.concatenate([older.ids, newer.ids])
-        return _Segment.of(older.columns.merged(newer.columns, kept, None), ids, None)
-    if newer.gone is None and older.gone is None and len(newer) <= len(older):
-        positions = older.ids.searchsorted(newer.ids)
-        positions[positions == len(older)] = 0
-        if bool((older.ids[positions] == newer.ids).all()):  # no other memories, such as of a scheme migration
-            return _Segment.of(older.columns.replaced(newer.columns, positions), older.ids, None)
-    kept = ~np.isin(older.ids, newer.ids, assume_unique=True)
+    is_here, positions = older.find_all(newer.ids)
+    if is_here.all() and newer.gone is None and older.gone is None:  # no other memories, such as of a scheme migration
+        return older.replaced(newer.columns, positions)
+    kept = np.ones(len(older), dtype=bool)
+    kept[positions] = False
     ids = np.concatenate([older.ids[kept], newer.ids])
     gone = np.concatenate([_flags(older)[kept], _flags(newer)])
-    order = np.argsort(ids, kind="stable")
+    is_appended = len(older) and older.ids[-1] < newer.ids[0]
+    order = np.arange(len(ids)) if is_appended else np.argsort(ids, kind="stable")
     if is_oldest and gone.any():
         order = order[~gone[order]]
     gone = gone[order]
-    columns = older.columns.merged(newer.columns, kept, order)
-    return _Segment.of(columns, ids[order], gone if gone.any() else None)
+    return _Segment(older.columns.merged(newer.columns, kept, order), ids[order], gone if gone.any() else None)
 
 
 def _flags(segment: _Segment) -> np.ndarray:
