@@ -27,23 +27,24 @@ from kiromi.session.operation import Operation
 
 _CHUNK = 10_000
 _UNDER_WAY = "is being rolled back: resume_migration() goes on"
+_GROUP = 50_000
+"""Memories that are looked up together: few enough for bounded memory, enough for few scans."""
 _UNCHANGED = """
 SELECT m.id, m.begin_seq, h.partition, CASE WHEN h.attributes <> m.attributes THEN h.attributes END AS attributes,
-       NULL::VARCHAR AS reason, h.scheme
-FROM memories m JOIN migration_batches b ON b.job = ? AND m.begin_seq = b.seq
-JOIN history h ON h.id = m.id AND h.end_seq = m.begin_seq
+       CASE WHEN h.id IS NULL THEN 'gc has removed what it was before' END AS reason, h.scheme
+FROM memories m JOIN migration_batches b ON b.job = $job AND m.begin_seq = b.seq
+LEFT JOIN (SELECT * FROM history WHERE end_seq BETWEEN $first AND $last) h ON h.id = m.id AND h.end_seq = m.begin_seq
+WHERE m.begin_seq BETWEEN $first AND $last
 ORDER BY m.id
+"""
+_LATER = """
+SELECT id FROM memories
+WHERE begin_seq > $first AND begin_seq NOT IN (SELECT seq FROM migration_batches WHERE job = $job)
+ORDER BY id
 """
 _CHANGED = f"""{LIVE_ROWS} WHERE m.id IN (
-    SELECT h.id FROM history h JOIN migration_batches b ON b.job = ? AND h.end_seq = b.seq
-) AND m.begin_seq NOT IN (SELECT seq FROM migration_batches WHERE job = ?) ORDER BY m.id"""
-_FORGOTTEN = """
-SELECT m.id, m.begin_seq, NULL::VARCHAR AS partition, NULL::VARCHAR AS attributes,
-       'gc has removed what it was before' AS reason, NULL::INTEGER AS scheme
-FROM memories m JOIN migration_batches b ON b.job = ? AND m.begin_seq = b.seq
-ANTI JOIN history h ON h.id = m.id AND h.end_seq = m.begin_seq
-ORDER BY m.id
-"""
+    SELECT h.id FROM history h JOIN wanted USING (id) JOIN migration_batches b ON b.job = $job AND h.end_seq = b.seq
+) ORDER BY m.id"""
 _TARGETS = pa.schema([*SCHEMA, ("scheme", pa.int32())])
 
 
@@ -135,12 +136,20 @@ def _begin(caller: Caller, operation: Operation, origin: Job) -> str:
 
 def _targets(caller: Caller, cursor: duckdb.DuckDBPyConnection, origin: str) -> Iterator[pa.Table]:
     """Yield where every memory goes back to that a migration moved."""
-    for query in (_UNCHANGED, _FORGOTTEN):
-        for batch in cursor.sql(query, params=[origin]).to_arrow_reader(_CHUNK):
+    batches = cursor.execute(
+        "SELECT seq, moved + unmoved FROM migration_batches WHERE job = ? ORDER BY seq", [origin]
+    ).fetchall()
+    for first, last in _groups(batches):
+        bounds = {"job": origin, "first": first, "last": last}
+        for batch in cursor.sql(_UNCHANGED, params=bounds).to_arrow_reader(_CHUNK):
             yield pa.Table.from_batches([batch]).cast(_TARGETS)
-    changed = to_rows(cursor.sql(_CHANGED, params=[origin, origin]).to_arrow_table())
-    for start in range(0, len(changed), _CHUNK):
-        rows = changed[start : start + _CHUNK]
+    if not batches:
+        return
+    later = cursor.sql(_LATER, params={"job": origin, "first": batches[0][0]}).to_arrow_table()
+    for start in range(0, len(later), _CHUNK):
+        cursor.register("wanted", later.slice(start, _CHUNK))
+        rows = to_rows(cursor.sql(_CHANGED, params={"job": origin}).to_arrow_table())
+        cursor.unregister("wanted")
         goals = back(caller.session, cursor, rows, origin)
         values: list[tuple[Any, ...]] = []
         for row in rows:
@@ -150,3 +159,13 @@ def _targets(caller: Caller, cursor: duckdb.DuckDBPyConnection, origin: str) -> 
             else:
                 values.append((row.id, row.begin_seq, None, None, goal, None))
         yield to_table(values, _TARGETS)
+
+
+def _groups(batches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last operation of neighbouring batches (operation, memories) that go together."""
+    first, count = None, 0
+    for i, (seq, size) in enumerate(batches):
+        first, count = seq if first is None else first, count + size
+        if count >= _GROUP or i == len(batches) - 1:
+            yield first, seq
+            first, count = None, 0
