@@ -3,7 +3,7 @@
 Run as a program (``python -m tests.protocol.crashing JOB``, JOB as JSON on the command line): a fresh process without
 threads, which forks one child per kill point. The child runs a script of operations and ends by ``os._exit`` before
 its k-th step; another opens what is left, perhaps to be killed as well while it recovers; a last one opens, checks and
-tells. Objects of ``memory://`` outlive the child in a file that it writes as it dies.
+tells. Objects of ``memory://`` outlive the child in a file that it writes as it dies, those of S3 on their server.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from kiromi.catalog import database
+from tests.protocol import remote
 from tests.protocol.expected import (
     Expected,
     check_closed,
@@ -39,6 +40,8 @@ from tests.protocol.power import Disk
 from tests.protocol.taps import Step, install
 
 _KILLED = 9
+_REMOTE = {"memory": "memory://store", "s3": f"s3://{remote.BUCKET}/store"}
+"""Roots by kind, where that is no folder."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Job:
 
     script: tuple[str, ...]
     kind: str = "local"
-    """``local``, ``fsync`` (local without syncfs) or ``memory``."""
+    """``local``, ``fsync`` (local without syncfs), ``memory`` or ``s3``, for which a server has to run."""
     loses_power: bool = False
     """Whether unsynced changes go with the process."""
     kills_recovery: bool = False
@@ -77,8 +80,8 @@ class _World:
         self.folder = folder
         self.acknowledged = folder / "acknowledged"
         self.objects = folder / "objects"
-        is_local = job.kind != "memory"
-        self.root = str(folder / "store") if is_local else "memory://store"
+        is_local = job.kind not in _REMOTE
+        self.root = str(folder / "store") if is_local else _REMOTE[job.kind]
         self.catalog = None if is_local else str(folder / "catalog")
         self.tenant = folder / "store" / "default"
         self.file = str((self.tenant if is_local else folder / "catalog" / "default") / "catalog.duckdb")
@@ -87,20 +90,38 @@ class _World:
         shutil.copytree(other.folder, self.folder)
         return self
 
+    def begin(self) -> None:
+        """Bring the objects to where a run begins."""
+        if self.job.kind == "s3":
+            remote.load(pickle.loads(self.objects.read_bytes()) if self.objects.exists() else {})
+        self.load_objects()
+
     def load_objects(self) -> None:
+        """Bring the objects to where the last process left them."""
         if self.job.kind == "memory" and self.objects.exists():
             memory = MemoryFileSystem()
             for path, data in pickle.loads(self.objects.read_bytes()).items():
-                memory.store[path] = MemoryFile(memory, path, data)
+                memory.store[f"/{path}"] = MemoryFile(memory, f"/{path}", data)
 
     def keep_objects(self) -> None:
+        """Keep the objects as a run begins with them; in memory, for the next process as well."""
+        if self.job.kind in _REMOTE:
+            self.objects.write_bytes(pickle.dumps(self._found()))
+
+    def leave_objects(self) -> None:
+        """Leave the objects to the next process."""
         if self.job.kind == "memory":
-            self.objects.write_bytes(pickle.dumps(_objects()))
+            self.keep_objects()
 
     def tree(self) -> dict[str, bytes]:
-        if self.job.kind != "memory":
+        if self.job.kind not in _REMOTE:
             return local_tree(str(self.tenant))
-        return {path.removeprefix("/store/default/"): data for path, data in _objects().items()}
+        return {path.removeprefix("store/default/"): data for path, data in self._found().items()}
+
+    def _found(self) -> dict[str, bytes]:
+        if self.job.kind == "s3":
+            return remote.objects()
+        return {path.removeprefix("/"): file.getvalue() for path, file in MemoryFileSystem.store.items()}
 
     def acknowledge(self) -> None:
         with self.acknowledged.open("ab") as file:
@@ -109,10 +130,6 @@ class _World:
     @property
     def count(self) -> int:
         return self.acknowledged.stat().st_size if self.acknowledged.exists() else 0
-
-
-def _objects() -> dict[str, bytes]:
-    return {path: file.getvalue() for path, file in MemoryFileSystem.store.items()}
 
 
 def _fork(work: Callable[[], None]) -> tuple[int, str]:
@@ -140,14 +157,14 @@ def _with_kill(
     """Return work that dies before its ``kill_at``-th step; without one (0) it writes down how many there were."""
 
     def run() -> None:
-        world.load_objects()
+        world.begin()
         disk = Disk(world.folder, world.folder / "graveyard") if world.job.loses_power else None
         steps: list[Step] = []
 
         def on_step(step: Step) -> None:
             steps.append(step)
             if len(steps) == kill_at:
-                world.keep_objects()
+                world.leave_objects()
                 if disk is not None:
                     assert rng is not None
                     # All of it, or what came last: a journal keeps the order.
@@ -157,13 +174,13 @@ def _with_kill(
                 disk(step)
 
         patch = pytest.MonkeyPatch()
-        install(patch, on_step, syncfs=world.job.kind != "fsync")
+        install(patch, on_step, syncfs=world.job.kind != "fsync", s3=world.job.kind == "s3")
         if world.job.journal_rows is not None:
             patch.setattr(database, "JOURNAL_ROWS", world.job.journal_rows)
         if world.job.fold_entries is not None:
             patch.setattr(database, "FOLD_ENTRIES", world.job.fold_entries)
         work()
-        world.keep_objects()
+        world.leave_objects()
         (world.folder / "steps").write_text(str(len(steps)))
 
     return run

@@ -1,6 +1,6 @@
 """Taps on every step that the write protocol takes on disk: file calls, SQL that writes, calls on an object store.
 
-``install`` replaces what the local backend, the catalog and ``memory://`` use by doubles that report each step to a
+``install`` replaces what the local backend, the catalog, ``memory://`` and S3 use by doubles that report each step to a
 callback *before* it is taken, so that a test can kill the process there, or write down the order of steps. A written
 file is reported twice, the second time with half its bytes in place.
 """
@@ -28,8 +28,8 @@ class Step(NamedTuple):
 OnStep = Callable[[Step], None]
 
 
-def install(patch: pytest.MonkeyPatch, on_step: OnStep, *, syncfs: bool = True) -> None:
-    """Tap this process; ``syncfs=False`` also takes that call away from the local backend."""
+def install(patch: pytest.MonkeyPatch, on_step: OnStep, *, syncfs: bool = True, s3: bool = False) -> None:
+    """Tap this process; ``syncfs=False`` also takes that call away from the local backend; S3 only if asked for."""
     files = _Os(on_step)
     patch.setattr(local, "os", files)
     find_syncfs = local._find_syncfs
@@ -50,10 +50,15 @@ def install(patch: pytest.MonkeyPatch, on_step: OnStep, *, syncfs: bool = True) 
     patch.setattr(database, "_connect", lambda *args, **options: _Connection(connect(*args, **options), on_step))
     for name, places in (("pipe_file", 1), ("cp_file", 2), ("rm_file", 1)):
         patch.setattr(MemoryFileSystem, name, _tapped(getattr(MemoryFileSystem, name), name, places, on_step))
+        if s3:
+            from s3fs import S3FileSystem
+
+            real = getattr(S3FileSystem, f"_{name}")
+            patch.setattr(S3FileSystem, f"_{name}", _tapped(real, name, places, on_step))
 
 
 def _tapped(real: Callable[..., Any], name: str, places: int, on_step: OnStep) -> Callable[..., Any]:
-    def call(filesystem: MemoryFileSystem, *args: Any, **options: Any) -> Any:
+    def call(filesystem: Any, *args: Any, **options: Any) -> Any:
         on_step(Step(name, *args[:places]))
         return real(filesystem, *args, **options)
 
