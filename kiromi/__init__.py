@@ -90,8 +90,7 @@ if TYPE_CHECKING:
     )
     from kiromi.reports.restoring import LeftAlone, RestoreReport
     from kiromi.search.ranking import Profile
-    from kiromi.store import Store, Transaction, open
-    from kiromi.view import StoreView
+    from kiromi.store import Store, StoreView, Transaction, open
 
 __version__ = "0.1.0"
 
@@ -197,7 +196,6 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
         "kiromi.reports.migration",
         "kiromi.search.ranking",
         "kiromi.store",
-        "kiromi.view",
         "kiromi.operations.tenants",
         "kiromi.reports.archives",
         "kiromi.operations.archive_import",

@@ -14,7 +14,7 @@ from kiromi.model import MemoryInfo, PartitionInfo, Version
 
 if TYPE_CHECKING:
     from kiromi.store import Store
-    from kiromi.view import StoreView
+    from kiromi.store.view import StoreView
 
 PANEL = "Look around"
 commands = typer.Typer()

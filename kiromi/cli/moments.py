@@ -11,7 +11,7 @@ from kiromi.errors import InvalidInput, SnapshotNotFound
 
 if TYPE_CHECKING:
     from kiromi.store import Store
-    from kiromi.view import StoreView
+    from kiromi.store.view import StoreView
 
 HELP = 'A snapshot by tag or id, a seq such as 120, "live", or a time in ISO 8601, UTC without a zone.'
 At: TypeAlias = Annotated[

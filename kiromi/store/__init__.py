@@ -1,6 +1,7 @@
 """The facade: a handle on one tenant of a store. Composes operations and holds no logic of its own.
 
-Each module holds the calls of one topic; :class:`Store` is all of them.
+Each module holds the calls of one topic; :class:`Store` is all of them. Those that can be asked about the past as well
+are defined once, for it and for :class:`StoreView`, and get another caller from each.
 """
 
 import os
@@ -14,7 +15,9 @@ from kiromi.operations.caller import Guard
 from kiromi.operations.opening import Durability, open_caller
 from kiromi.store.archives import Archives
 from kiromi.store.moments import Moments
+from kiromi.store.querying import Querying
 from kiromi.store.reading import Reading
+from kiromi.store.relating import Relating
 from kiromi.store.relations import Relations
 from kiromi.store.retention import Retention
 from kiromi.store.schemes import Schemes
@@ -22,6 +25,7 @@ from kiromi.store.searching import Searching
 from kiromi.store.transaction import Transaction
 from kiromi.store.transfer import Transfer
 from kiromi.store.upkeep import Upkeep
+from kiromi.store.view import StoreView
 from kiromi.store.writing import Writing
 
 DEFAULT_WAIT_S = 10.0
@@ -98,7 +102,9 @@ def open(  # noqa: A001 - kiromi.open is the public name, like zarr.open
     )
 
 
-class Store(Writing, Reading, Searching, Relations, Moments, Retention, Archives, Schemes, Transfer, Upkeep):
+class Store(
+    Writing, Reading, Querying, Searching, Relations, Relating, Moments, Retention, Archives, Schemes, Transfer, Upkeep
+):
     """A handle on one tenant, made by :func:`kiromi.open`; safe to share between threads, a context manager.
 
     Every call sees all that was acknowledged before it. A process forked while it is open
@@ -119,4 +125,4 @@ class Store(Writing, Reading, Searching, Relations, Moments, Retention, Archives
             return Store(replace(self._base, scope=caller.within(within)), parent=self)
 
 
-__all__ = ["Store", "Transaction", "open"]
+__all__ = ["Store", "StoreView", "Transaction", "open"]

@@ -7,7 +7,6 @@ from typing import Any
 
 from kiromi.model import Snapshot
 from kiromi.operations import archive_keeping as _keeping
-from kiromi.operations import state_digest as _state_digest
 from kiromi.reports.archives import ArchiveReport
 from kiromi.store.handle import Handle
 
@@ -24,18 +23,6 @@ class Archives(Handle):
             self._base.session.lease.check_outside()
             _keeping.keep(self._base)
         super().close()
-
-    def digest(self) -> str:
-        """Return the digest of the live state: SHA-256, in hex, of contents, fields and links.
-
-        Two states have the same one exactly if :meth:`diff` would find no difference. Ids and times count; versions,
-        seqs and paths, which follow from scheme and attributes, do not. Costs a look at every row.
-
-        Raises:
-            InvalidInput: the handle is scoped.
-        """
-        with self._call() as caller:
-            return _state_digest.digest(caller)
 
     def export_archive(
         self,

@@ -13,12 +13,13 @@ from kiromi.operations.opening import check_actor
 from kiromi.session.operation import Context
 from kiromi.session.registry import release
 from kiromi.session.session import Session
+from kiromi.store.calls import Calls
 
 _context: ContextVar[Mapping[Session, Mapping[str, str]] | None] = ContextVar("kiromi_context", default=None)
 
 
-class Handle:
-    """What every part of :class:`kiromi.Store` stands on."""
+class Handle(Calls):
+    """What the parts of :class:`kiromi.Store` stand on; its calls are about the present."""
 
     def __init__(self, caller: Caller, parent: "Handle | None" = None) -> None:
         self._base = caller

@@ -17,7 +17,7 @@ from kiromi.operations import prune as _prune
 from kiromi.operations import snapshots as _snapshots
 from kiromi.reports.restoring import RestoreReport
 from kiromi.store.handle import Handle
-from kiromi.view import StoreView
+from kiromi.store.view import StoreView
 
 
 class Moments(Handle):

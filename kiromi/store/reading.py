@@ -1,29 +1,26 @@
-"""The calls that read memories as they are now."""
+"""The calls that read memories as they are, or as they were at a past moment."""
 
 import builtins
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from kiromi.model import (
-    Change,
-    Memory,
-    Page,
-    PartitionInfo,
-    Version,
-)
+from kiromi.model import Memory, Page, PartitionInfo, Version
 from kiromi.operations import arrow as _arrow
 from kiromi.operations import get as _get
 from kiromi.operations import history as _history
 from kiromi.operations import listing as _listing
 from kiromi.operations import partitions as _partitions
-from kiromi.operations import sql as _sql
-from kiromi.store.handle import Handle
+from kiromi.operations import state_digest as _state_digest
+from kiromi.store.calls import Calls
 
 
-class Reading(Handle):
-    """Reads; a part of :class:`kiromi.Store`."""
+class Reading(Calls):
+    """Reads; a part of :class:`kiromi.Store` and of :class:`kiromi.StoreView`.
+
+    What is live, there or expired is so now for the one, and as of its moment for the other.
+    """
 
     def get(self, id: str | None = None, *, key: str | None = None, namespace: str = "") -> Memory:  # noqa: A002
         """Return a live memory with its content, by id or by key; the content is checked against its SHA-256.
@@ -101,30 +98,10 @@ class Reading(Handle):
     ) -> builtins.list[PartitionInfo]:
         """Return the partitions in path order with counts and sizes, cut at ``depth`` levels (None: whole paths).
 
-        Counted is what lies on disk as live: expired memories too, as long as they are not deleted.
+        Counted is every memory that is not deleted, expired or not.
         """
         with self._call() as caller:
             return _partitions.partitions(caller, within, depth)
-
-    def changes(self, since: int = 0) -> Iterator[Change]:
-        """Yield every event after a seq, oldest first, up to now.
-
-        A consumer that remembers the last seq it handled, and asks from there, misses nothing and sees nothing twice.
-        """
-        return _history.changes(self._caller(), since)
-
-    def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pa.Table:
-        """Run one SELECT over the documented views and return its result.
-
-        The views: ``memories``, ``history``, ``contents``, ``audit_log``, ``schemes``, ``partitions``. Nothing else
-        can be read: no files, no network, no other tables; nothing can be written. A scoped handle's views hold its
-        scope only.
-
-        Raises:
-            InvalidInput: it is not exactly one SELECT over these views, or DuckDB refuses it.
-        """
-        with self._call() as caller:
-            return _sql.run_sql(caller, query, parameters)
 
     def to_arrow(
         self,
@@ -148,3 +125,15 @@ class Reading(Handle):
         """
         with self._call() as caller:
             return _arrow.to_arrow(caller, within, where, columns, with_content=with_content)
+
+    def digest(self) -> str:
+        """Return the digest of the state: SHA-256, in hex, of contents, fields and links.
+
+        Two states have the same one exactly if :meth:`kiromi.Store.diff` would find no difference. Ids and times count;
+        versions, seqs and paths, which follow from scheme and attributes, do not. Costs a look at every row.
+
+        Raises:
+            InvalidInput: the handle, or the one that the view is of, is scoped.
+        """
+        with self._call() as caller:
+            return _state_digest.digest(caller)

@@ -4,7 +4,7 @@ import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kiromi.embed.base import Embedder
 from kiromi.errors import InvalidInput
@@ -17,11 +17,8 @@ from kiromi.model import (
 )
 from kiromi.operations import asof as _asof
 from kiromi.operations import models as _models
-
-if TYPE_CHECKING:
-    from kiromi.search.ranking import Profile
-    from kiromi.search.rerank import Reranker
-
+from kiromi.search.ranking import Profile
+from kiromi.search.rerank import Reranker
 from kiromi.store.handle import Handle
 
 
@@ -40,11 +37,11 @@ class Searching(Handle):
         kind: str | None = None,
         valid_at: datetime | None = None,
         include_superseded: bool = False,
-        profile: "str | Profile" = "relevance",
+        profile: str | Profile = "relevance",
         fusion: Literal["convex", "rrf"] = "convex",
         weights: Mapping[str, float] | None = None,
         min_score: float | None = None,
-        rerank: "Reranker | None" = None,
+        rerank: Reranker | None = None,
         explain: bool = False,
         at: Snapshot | str | int | datetime | None = None,
     ) -> builtins.list[Hit]:

@@ -114,8 +114,9 @@ def test_every_public_name_is_named() -> None:
 
 def test_every_method_of_a_store_is_named() -> None:
     text = text_of(README) + text_of(DOCS / "python.md")
-    methods = [name for cls in (kiromi.Store, kiromi.Transaction) for name in vars(cls) if not name.startswith("_")]
-    missing = [name for name in methods if not re.search(rf"\.{name}\b|`{name}\b", text)]
+    classes = (kiromi.Store, kiromi.StoreView, kiromi.Transaction)
+    methods = {name for cls in classes for name in dir(cls) if not name.startswith("_")}
+    missing = [name for name in sorted(methods) if not re.search(rf"\.{name}\b|`{name}\b", text)]
     assert missing == []
 
 

@@ -1,5 +1,6 @@
 """at: a view answers as the store did at that moment, whatever was written since (P11)."""
 
+import inspect
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -99,6 +100,15 @@ def test_every_way_to_name_a_moment(store: kiromi.Store) -> None:
     assert store.at(taken).at == taken.created_at
     assert store.at(taken.created_at.astimezone(tz=None)).seq == 2
     assert repr(store.at(1)) == f"<kiromi.StoreView seq=1 at={one.created_at.isoformat()}>"
+
+
+def test_a_view_takes_what_the_store_takes() -> None:
+    calls = {name: call for name, call in inspect.getmembers(kiromi.StoreView, inspect.isfunction) if name[0] != "_"}
+    differing = {name for name, call in calls.items() if call is not getattr(kiromi.Store, name)}
+    assert differing == {"search"}  # a store's also takes a moment
+    own, given = (inspect.signature(cls.search) for cls in (kiromi.StoreView, kiromi.Store))
+    assert [*own.parameters.values()] == [one for one in given.parameters.values() if one.name != "at"]
+    assert own.return_annotation == given.return_annotation
 
 
 def test_a_view_of_now_stays_as_it_is(store: kiromi.Store) -> None:
