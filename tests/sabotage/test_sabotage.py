@@ -45,6 +45,13 @@ def test_every_promise_has_its_saboteur() -> None:
             assert (_ROOT / test.partition("::")[0]).exists(), f"{patch.name} names {test}, which is not there"
 
 
+def test_every_patch_applies() -> None:
+    for patch in _PATCHES:
+        command = ["git", "apply", "--check", "--unsafe-paths", str(patch)]
+        checked = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, f"{patch.name} does not apply, make it anew: {checked.stderr}"
+
+
 @pytest.mark.sabotage
 @pytest.mark.parametrize("patch", _PATCHES, ids=lambda patch: patch.stem)
 def test_sabotage_is_caught(patch: Path, tmp_path: Path) -> None:
