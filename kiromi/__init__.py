@@ -39,36 +39,19 @@ if TYPE_CHECKING:
         VersionConflict,
     )
     from kiromi.model import (
-        AppendReport,
         AuditEntry,
-        AuditReport,
-        BatchReport,
         Change,
-        DeleteReport,
-        Diff,
-        Difference,
         Draft,
-        DropReport,
-        ExportReport,
         Hit,
-        ImportReport,
-        KeptSnapshot,
         Link,
-        LinkDifference,
         Memory,
         MemoryInfo,
         ModelInfo,
         Neighbour,
         Page,
         PartitionInfo,
-        Problem,
-        PruneReport,
-        ReembedReport,
-        ReindexReport,
         Snapshot,
-        StoreStats,
         Supersession,
-        VerifyReport,
         Version,
     )
     from kiromi.operations.archive_check import verify_archive
@@ -76,8 +59,11 @@ if TYPE_CHECKING:
     from kiromi.operations.recovering import recover
     from kiromi.operations.tenants import drop_tenant, rename_tenant, tenants
     from kiromi.reports.archives import ArchiveCheck, ArchiveReport, RecoveredMemory, RecoverReport
+    from kiromi.reports.checking import AuditReport, Problem, VerifyReport
+    from kiromi.reports.diff import Diff, Difference, LinkDifference
     from kiromi.reports.erasing import EraseReport
     from kiromi.reports.gc import GcReport
+    from kiromi.reports.indexing import ReembedReport, ReindexReport
     from kiromi.reports.migration import (
         Layout,
         MigrationCost,
@@ -88,7 +74,12 @@ if TYPE_CHECKING:
         Relocation,
         Unmapped,
     )
+    from kiromi.reports.pruning import KeptSnapshot, PruneReport
     from kiromi.reports.restoring import LeftAlone, RestoreReport
+    from kiromi.reports.stats import StoreStats
+    from kiromi.reports.tenants import DropReport
+    from kiromi.reports.transfer import ExportReport, ImportReport
+    from kiromi.reports.writing import AppendReport, BatchReport, DeleteReport
     from kiromi.search.ranking import Profile
     from kiromi.store import Store, StoreView, Transaction, open
 
@@ -188,16 +179,24 @@ if not TYPE_CHECKING:  # a type checker would take every unknown name for Any
     _MODULES = (
         "kiromi.errors",
         "kiromi.model",
+        "kiromi.reports.writing",
+        "kiromi.reports.diff",
+        "kiromi.reports.pruning",
+        "kiromi.reports.indexing",
+        "kiromi.reports.transfer",
+        "kiromi.reports.checking",
+        "kiromi.reports.stats",
+        "kiromi.reports.tenants",
         "kiromi.reports.restoring",
         "kiromi.reports.gc",
         "kiromi.reports.erasing",
+        "kiromi.reports.archives",
         "kiromi.embed.base",
         "kiromi.embed.given",
         "kiromi.reports.migration",
         "kiromi.search.ranking",
         "kiromi.store",
         "kiromi.operations.tenants",
-        "kiromi.reports.archives",
         "kiromi.operations.archive_import",
         "kiromi.operations.archive_check",
         "kiromi.operations.recovering",

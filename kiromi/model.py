@@ -1,13 +1,14 @@
-"""The value objects that go in and out of a store: drafts, memories and reports.
+"""The nouns of a store, which its calls take and return: drafts, memories, links, snapshots and what belongs to them.
 
-All are frozen and know no database. Times are timezone-aware UTC datetimes with microseconds.
+All are frozen and know no database. Times are timezone-aware UTC datetimes with microseconds. What a call says about
+its own work is in :mod:`kiromi.reports`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 from kiromi.errors import InvalidInput
 
@@ -167,34 +168,6 @@ class ModelInfo:
     """Live memories whose vectors are still to be made."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReindexReport:
-    """What ``reindex`` did."""
-
-    embedded: int
-    """Memories whose vectors were pending and are made now."""
-    pending: int
-    """Memories whose vectors could not be made."""
-    passages: int
-    """Vectors in the index."""
-    documents: int
-    """Memories in the text index."""
-    has_graph: bool
-    """Whether large scopes are searched with HNSW now."""
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReembedReport:
-    """What ``reembed`` did."""
-
-    model: ModelInfo
-    """The model that is searched from now on."""
-    embedded: int
-    """Memories whose vectors were made by this call; a resumed one goes on where the one before ended."""
-    seconds: float
-
-
 @dataclass(frozen=True, slots=True)
 class Version:
     """One interval of a memory's history: what it was in ``[begin_seq, end_seq)``."""
@@ -274,169 +247,12 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptSnapshot:
-    """A snapshot that ``prune_snapshots`` leaves."""
-
-    snapshot: Snapshot
-    reasons: tuple[str, ...]
-    """Which rules keep it: ``last``, ``daily 2026-01-31``, ``weekly 2026-W05``, ``monthly 2026-01`` or ``safety``."""
-
-
-@dataclass(frozen=True, slots=True)
-class PruneReport:
-    """What ``prune_snapshots`` did, or would do."""
-
-    applied: bool
-    kept: tuple[KeptSnapshot, ...]
-    """Oldest first."""
-    removed: tuple[Snapshot, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """A memory that is not the same at two moments."""
-
-    id: str
-    before: MemoryInfo | None
-    """As it was at the first moment; None if it was not there, or out of scope. ``path`` is where it lay then."""
-    after: MemoryInfo | None
-    """As it was at the second one."""
-    fields: tuple[str, ...]
-    """What differs, if it is there at both: ``content``, ``attributes.<name>``, ``partition``, or another field."""
-    text: str | None
-    """The unified diff of the contents, if it was asked for and they differ and are text; it ends with a newline."""
-
-    @property
-    def last(self) -> MemoryInfo:
-        """As it is at the second moment, or was at the first if it is there only."""
-        return cast(MemoryInfo, self.after or self.before)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkDifference:
-    """A link that is not the same at two moments: another one of its kind between its ends counts as the same."""
-
-    before: Link | None
-    after: Link | None
-
-    @property
-    def last(self) -> Link:
-        """As it is at the second moment, or was at the first if it is there only."""
-        return cast(Link, self.after or self.before)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diff:
-    """What differs between two moments, each part in the order of ids."""
-
-    before_seq: int
-    after_seq: int
-    added: tuple[Difference, ...]
-    """Memories that are there only at the second moment."""
-    removed: tuple[Difference, ...]
-    """Memories that are there only at the first."""
-    changed: tuple[Difference, ...]
-    """Memories that differ in more than where they lie."""
-    moved: tuple[Difference, ...]
-    """Memories that differ in nothing but ``partition``, or ``scheme``, under which they lie."""
-    links: tuple[LinkDifference, ...]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing differs."""
-        return not (self.added or self.removed or self.changed or self.moved or self.links)
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """Some items of a listing, and the cursor that continues it."""
 
     items: tuple[MemoryInfo, ...]
     next_cursor: str | None
     """Pass it as ``cursor=`` for the next page; None on the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class AppendReport:
-    """What ``append_many`` did."""
-
-    appended: int
-    batches: int
-    first_seq: int | None
-    last_seq: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """One acknowledged batch of ``append_many`` or an import: durable when it is reported."""
-
-    number: int
-    """1 for the first batch."""
-    seq: int
-    ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteReport:
-    """What ``delete_where`` deleted, or would."""
-
-    applied: bool
-    count: int
-    ids: tuple[str, ...]
-    """All of them if applied or planned below the sample limit, else the first ones."""
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What ``import_from`` did, or would do."""
-
-    applied: bool
-    namespace: str
-    """In which the keys of the source are unique; the name of the source."""
-    read: int
-    """Records in the source, bad ones included."""
-    added: int
-    """Memories that were not there, or were deleted and are there again."""
-    changed: int
-    """Memories that got a new version."""
-    unchanged: int
-    pruned: int
-    """Memories deleted because they disappeared from the source."""
-    skipped: tuple[tuple[str, str], ...]
-    """(position, reason) of every record that was left out."""
-    links_ignored: int
-    """Links of the records read; they are not stored."""
-    batches: int
-    """Operations committed, those that prune included."""
-    first_seq: int | None
-    last_seq: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Renamed:
-    """A memory whose key could not be its file's path."""
-
-    id: str
-    key: str
-    file: str
-    """Where it was written instead, relative to the folder."""
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """What an export wrote, or would write."""
-
-    count: int
-    size_bytes: int
-    """Of the contents."""
-    lost: tuple[str, ...] = ()
-    """What the format cannot hold, in words."""
-    renamed: tuple[Renamed, ...] = ()
-    applied: bool = True
-    seq: int | None = None
-    """The moment that was exported; None from a writer that knows no store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,90 +298,3 @@ class Change:
     at: datetime
     actor: str
     detail: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that ``verify`` found."""
-
-    kind: str
-    """A stable name, such as ``blob_missing``, ``orphan``, ``checksum_mismatch``, ``audit_broken``."""
-    subject: str
-    """The id or path it is about."""
-    message: str
-    fixed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What ``verify`` looked at and found."""
-
-    problems: tuple[Problem, ...]
-    memories: int
-    blobs: int
-    """Blobs compared with the catalog, live and attic."""
-    bytes_read: int
-    audit_entries: int
-    seconds: float
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing is wrong that was not fixed."""
-        return all(problem.fixed for problem in self.problems)
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReport:
-    """The result of checking the audit chain."""
-
-    entries: int
-    head: str
-    """Hash of the last entry, lower-case hex; keep it to detect a cut tail later."""
-    problems: tuple[Problem, ...]
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether the chain is whole."""
-        return not self.problems
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStats:
-    """Counts and sizes of a tenant."""
-
-    tenant: str
-    root: str
-    scheme: str
-    seq: int
-    memories: int
-    """Live ones, expired ones included."""
-    expired: int
-    history: int
-    """Closed versions."""
-    contents: int
-    size_bytes: int
-    """Of the live contents."""
-    attic_bytes: int
-    partitions: int
-    pending: int
-    """Blobs not yet where they belong; 0 when all is well."""
-    audit_entries: int
-    catalog_bytes: int
-    schemes: int
-    archive: str | None = None
-    """Where an archive is kept beside the store, if one is."""
-    archive_seq: int | None = None
-    """The operation up to which it is known to reach."""
-    archive_problem: str | None = None
-    """Why it could not be brought up to date the last time; None when all is well."""
-
-
-@dataclass(frozen=True, slots=True)
-class DropReport:
-    """What ``drop_tenant`` removed, or would."""
-
-    applied: bool
-    tenant: str
-    memories: int
-    objects: int
-    size_bytes: int

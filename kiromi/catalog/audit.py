@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from json.encoder import encode_basestring as _quoted
 
 from kiromi.catalog.rows import AuditRow
-from kiromi.model import Problem
+from kiromi.reports.checking import Problem
 
 
 def genesis(store_id: str) -> bytes:

@@ -11,7 +11,8 @@ from kiromi.cli.command import command
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.look import PANEL
 from kiromi.cli.values import KEY_PREFIX, selection
-from kiromi.model import Diff, Difference, Link, LinkDifference, MemoryInfo
+from kiromi.model import Link, MemoryInfo
+from kiromi.reports.diff import Diff, Difference, LinkDifference
 
 commands = typer.Typer()
 

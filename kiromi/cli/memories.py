@@ -10,7 +10,8 @@ from kiromi.cli.command import command
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.values import content, given, id_of, moment, pairs, selection
 from kiromi.errors import InvalidInput
-from kiromi.model import DeleteReport, Memory, MemoryInfo
+from kiromi.model import Memory, MemoryInfo
+from kiromi.reports.writing import DeleteReport
 
 PANEL = "Memories"
 commands = typer.Typer()

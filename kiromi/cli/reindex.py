@@ -17,7 +17,7 @@ from kiromi.cli.values import selection
 from kiromi.errors import MigrationConflict
 
 if TYPE_CHECKING:
-    from kiromi.model import ReindexReport
+    from kiromi.reports.indexing import ReindexReport
 
 commands = typer.Typer()
 

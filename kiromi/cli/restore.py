@@ -13,7 +13,7 @@ from kiromi.cli.invocation import Invocation
 from kiromi.cli.progress import staged_progress, stops_between_batches
 from kiromi.cli.values import id_of, selection
 from kiromi.errors import InvalidInput
-from kiromi.model import Difference
+from kiromi.reports.diff import Difference
 from kiromi.reports.restoring import RestoreReport
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from kiromi.cli.values import given, pairs, selection
 from kiromi.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from kiromi.model import BatchReport, ImportReport
+    from kiromi.reports.transfer import ImportReport
+    from kiromi.reports.writing import BatchReport
 
 PANEL = "Files"
 commands = typer.Typer()

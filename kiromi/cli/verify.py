@@ -9,7 +9,7 @@ from kiromi.cli.command import command
 from kiromi.cli.exits import PROBLEMS_FOUND
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.progress import progress
-from kiromi.model import Problem
+from kiromi.reports.checking import Problem
 
 PANEL = "Trust"
 commands = typer.Typer()

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from kiromi.catalog.rows import Row
 from kiromi.errors import AlreadyExists, InvalidInput
-from kiromi.model import AppendReport, BatchReport, Draft, Memory
+from kiromi.model import Draft, Memory
 from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import check_key_free, check_partition, create, replace, screened
 from kiromi.operations.embedding import Embedded
@@ -21,6 +21,7 @@ from kiromi.operations.models import prepare_drafts
 from kiromi.operations.present import memory_of
 from kiromi.operations.retiring import last_numbers
 from kiromi.records import parse_record
+from kiromi.reports.writing import AppendReport, BatchReport
 from kiromi.session.commit import refuse_within_transaction, run
 from kiromi.session.operation import Operation
 

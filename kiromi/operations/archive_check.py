@@ -11,13 +11,13 @@ import pyarrow as pa
 from kiromi.catalog.audit import check_chain, genesis
 from kiromi.catalog.rows import AUDIT_SCHEMA, AuditRow, integer_times
 from kiromi.errors import IntegrityError
-from kiromi.model import Problem
 from kiromi.portable.archive.chain import Archive
 from kiromi.portable.archive.parts import check_part
 from kiromi.portable.archive.place import Place
 from kiromi.portable.archive.proof import archive_digest
 from kiromi.portable.archive.tables import PART_NAME
 from kiromi.reports.archives import ArchiveCheck
+from kiromi.reports.checking import Problem
 
 
 def verify_archive(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> ArchiveCheck:

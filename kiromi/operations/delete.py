@@ -8,12 +8,13 @@ import pyarrow as pa
 from kiromi.catalog.rows import Row
 from kiromi.errors import AlreadyExists, InvalidInput, MemoryNotFound
 from kiromi.ids import check_id
-from kiromi.model import DeleteReport, MemoryInfo
+from kiromi.model import MemoryInfo
 from kiromi.operations.caller import Caller
 from kiromi.operations.drafting import check_expected, check_version
 from kiromi.operations.get import ended_at, last_version, missing
 from kiromi.operations.present import info_of
 from kiromi.operations.select import Selection
+from kiromi.reports.writing import DeleteReport
 from kiromi.session.commit import run
 from kiromi.session.operation import Operation
 

@@ -17,12 +17,13 @@ from kiromi.attributes import decode_attributes, encode_value
 from kiromi.catalog.past import Moment, check_kept
 from kiromi.catalog.rows import CLOSED_ROWS, LIVE_ROWS, Row, to_rows
 from kiromi.errors import BlobMissing
-from kiromi.model import Diff, Difference, Link, LinkDifference
+from kiromi.model import Link
 from kiromi.operations.asof import resolve
 from kiromi.operations.caller import Caller
 from kiromi.operations.embedding import is_text
 from kiromi.operations.links import LINK_COLUMNS, link_of, visible_links
 from kiromi.operations.present import info_of
+from kiromi.reports.diff import Diff, Difference, LinkDifference
 
 PLACE_FIELDS = frozenset({"partition", "scheme"})
 """A memory that differs in nothing else has moved."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from kiromi.catalog.view import View
 from kiromi.errors import InvalidInput
-from kiromi.model import ExportReport, Memory
+from kiromi.model import Memory
 from kiromi.operations.caller import Caller
 from kiromi.operations.present import memory_of
 from kiromi.operations.select import Selection
@@ -24,6 +24,7 @@ from kiromi.portable.jsonl import write_jsonl
 from kiromi.portable.markdown import write_markdown
 from kiromi.portable.parquet import write_parquet
 from kiromi.portable.target import new_file
+from kiromi.reports.transfer import ExportReport
 
 CHUNK_BYTES = 64 << 20
 """How much content is held in memory at a time, unless one content alone is larger."""

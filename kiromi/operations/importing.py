@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from kiromi.errors import InvalidInput, KiromiError
-from kiromi.model import BatchReport, ImportReport
 from kiromi.operations.append import MAX_BATCH_BYTES
 from kiromi.operations.caller import Caller
 from kiromi.operations.delete import plan_delete
@@ -22,6 +21,8 @@ from kiromi.operations.models import prepare_drafts
 from kiromi.operations.upsert import Effect, OnBad, plan_upserts
 from kiromi.portable.formats import Source
 from kiromi.portable.source import BadRecord, SourceRecord
+from kiromi.reports.transfer import ImportReport
+from kiromi.reports.writing import BatchReport
 from kiromi.session.commit import refuse_within_transaction, transaction
 from kiromi.session.operation import Operation
 from kiromi.times import now_micros

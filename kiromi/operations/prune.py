@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kiromi.errors import InvalidInput
-from kiromi.model import KeptSnapshot, PruneReport, Snapshot
+from kiromi.model import Snapshot
 from kiromi.operations.asof import all_snapshots
 from kiromi.operations.caller import Caller
 from kiromi.operations.snapshots import plan_delete_snapshot
+from kiromi.reports.pruning import KeptSnapshot, PruneReport
 from kiromi.session.commit import transaction
 from kiromi.times import from_micros, now_micros
 

@@ -12,7 +12,6 @@ from functools import partial
 from kiromi.embed.base import Embedder, Model
 from kiromi.embed.running import embed
 from kiromi.errors import InvalidInput, MigrationConflict
-from kiromi.model import ReembedReport
 from kiromi.operations.caller import Caller
 from kiromi.operations.completing import BATCH, complete, complete_within, count_missing
 from kiromi.operations.embedding import active_model
@@ -20,6 +19,7 @@ from kiromi.operations.indexing import indices_of
 from kiromi.operations.jobs import Job, advance, begin, end, running
 from kiromi.operations.models import add_table, models, plan_activate, plan_register, register
 from kiromi.operations.reindex import build_graph
+from kiromi.reports.indexing import ReembedReport
 from kiromi.session.commit import refuse_within_transaction, run, transaction
 from kiromi.session.operation import Operation
 

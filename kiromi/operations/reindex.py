@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 from kiromi.errors import EmbedderError, EmbedderWarning, InvalidInput
-from kiromi.model import ReindexReport
 from kiromi.operations.caller import Caller, check_text
 from kiromi.operations.completing import complete, count_missing
 from kiromi.operations.embedding import active_model, embedder_of, no_embedder
 from kiromi.operations.indexing import GRAPH_NAMES, graph_settings, indices_of, text_settings
 from kiromi.operations.jobs import advance, begin, digest_of, end, resume, running
 from kiromi.operations.listing import list_ids
+from kiromi.reports.indexing import ReindexReport
 from kiromi.session.commit import refuse_within_transaction, run
 from kiromi.session.operation import Operation
 

@@ -3,8 +3,8 @@
 import os
 
 from kiromi.errors import InvalidInput
-from kiromi.model import StoreStats
 from kiromi.operations.caller import Caller
+from kiromi.reports.stats import StoreStats
 from kiromi.times import now_micros
 
 _COUNTS = """

@@ -18,8 +18,8 @@ import duckdb
 
 from kiromi.catalog.database import Catalog
 from kiromi.errors import AlreadyExists, InvalidInput, StorageError, StoreLocked, StoreNotFound
-from kiromi.model import DropReport
 from kiromi.partition import decode, tenant_folder
+from kiromi.reports.tenants import DropReport
 from kiromi.session.location import CATALOG_NAME, Root, resolve_root
 from kiromi.session.lock import StoreLock, lock_path
 from kiromi.session.registry import is_open

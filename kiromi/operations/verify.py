@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from kiromi.blobs.local import LocalBlobs
 from kiromi.errors import InvalidInput
-from kiromi.model import AuditReport, VerifyReport
 from kiromi.operations.caller import Caller
 from kiromi.operations.checks.audit import check_audit
 from kiromi.operations.checks.blobs import check_bytes, judge, pending_problems, retry_pending
 from kiromi.operations.checks.listing import compare, list_objects
 from kiromi.operations.checks.rows import check_rows
+from kiromi.reports.checking import AuditReport, VerifyReport
 from kiromi.session.session import Session
 
 _HEAD = re.compile("[0-9a-fA-F]{64}")

@@ -17,10 +17,11 @@ from typing import Any, BinaryIO
 
 from kiromi.attributes import encode_attributes
 from kiromi.errors import InvalidInput
-from kiromi.model import ExportReport, Memory
+from kiromi.model import Memory
 from kiromi.portable.lines import MAX_LINE_BYTES, SUPERSEDED, bounded_lines, encode_json, plain_fields
 from kiromi.portable.source import BadRecord, Found, check_record, columns_to_fields, open_source, parse_json, read_time
 from kiromi.records import TIME_FIELDS
+from kiromi.reports.transfer import ExportReport
 
 HEADER = (
     *("id", "namespace", "key", "kind", "title", "tags", "language", "importance", "confidence"),

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kiromi.errors import InvalidInput
-from kiromi.model import ExportReport, Memory
+from kiromi.model import Memory
 from kiromi.portable.lines import MAX_LINE_BYTES, bounded_lines, encode_line
 from kiromi.portable.source import BadRecord, Found, check_record, open_source, parse_json
 from kiromi.portable.target import LinksOf
+from kiromi.reports.transfer import ExportReport
 
 
 def read_jsonl(path: Path, *, namespace: str = "", max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Found]:

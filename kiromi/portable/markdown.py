@@ -16,12 +16,13 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from kiromi.errors import InvalidInput, StorageError
-from kiromi.model import ExportReport, Memory, Renamed
+from kiromi.model import Memory
 from kiromi.portable import frontmatter
 from kiromi.portable.lines import MAX_LINE_BYTES, bounded_lines, encode_line
 from kiromi.portable.source import BadRecord, Found, check_record, parse_json
 from kiromi.portable.target import LinksOf, new_file, new_folder
 from kiromi.records import extension, media_type_of
+from kiromi.reports.transfer import ExportReport, Renamed
 
 METADATA = ".kiromi.jsonl"
 """The file in which an export keeps what the contents do not say."""

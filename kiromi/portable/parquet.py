@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 
 from kiromi.attributes import encode_attributes
 from kiromi.errors import InvalidInput
-from kiromi.model import ExportReport, Memory
+from kiromi.model import Memory
 from kiromi.partition.encoding import HIVE_DEFAULT, encode_component
 from kiromi.portable.lines import encode_json, plain_fields
 from kiromi.portable.source import BadRecord, Found, check_record, columns_to_fields
 from kiromi.portable.target import LinksOf, new_file, new_folder
 from kiromi.records import TIME_FIELDS
+from kiromi.reports.transfer import ExportReport
 
 ROW_GROUP_BYTES = 32 * 2**20
 """How much content a row group holds at most, unless one content alone is larger."""

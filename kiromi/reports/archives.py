@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kiromi.model import Problem
+from kiromi.reports.checking import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from kiromi.model import Difference, Snapshot
+from kiromi.model import Snapshot
+from kiromi.reports.diff import Difference
 
 
 @dataclass(frozen=True, slots=True)

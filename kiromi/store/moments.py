@@ -5,16 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from kiromi.model import (
-    Diff,
-    PruneReport,
-    Snapshot,
-)
+from kiromi.model import Snapshot
 from kiromi.operations import archive_keeping as _keeping
 from kiromi.operations import asof as _asof
 from kiromi.operations import diff as _diff
 from kiromi.operations import prune as _prune
 from kiromi.operations import snapshots as _snapshots
+from kiromi.reports.diff import Diff
+from kiromi.reports.pruning import PruneReport
 from kiromi.reports.restoring import RestoreReport
 from kiromi.store.handle import Handle
 from kiromi.store.view import StoreView

@@ -8,15 +8,10 @@ from typing import Any, Literal
 
 from kiromi.embed.base import Embedder
 from kiromi.errors import InvalidInput
-from kiromi.model import (
-    Hit,
-    ModelInfo,
-    ReembedReport,
-    ReindexReport,
-    Snapshot,
-)
+from kiromi.model import Hit, ModelInfo, Snapshot
 from kiromi.operations import asof as _asof
 from kiromi.operations import models as _models
+from kiromi.reports.indexing import ReembedReport, ReindexReport
 from kiromi.search.ranking import Profile
 from kiromi.search.rerank import Reranker
 from kiromi.store.handle import Handle

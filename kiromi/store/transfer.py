@@ -5,11 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from kiromi.model import (
-    BatchReport,
-    ExportReport,
-    ImportReport,
-)
+from kiromi.reports.transfer import ExportReport, ImportReport
+from kiromi.reports.writing import BatchReport
 from kiromi.store.handle import Handle
 
 

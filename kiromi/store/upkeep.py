@@ -3,15 +3,12 @@
 import builtins
 from collections.abc import Callable
 
-from kiromi.model import (
-    AuditEntry,
-    AuditReport,
-    StoreStats,
-    VerifyReport,
-)
+from kiromi.model import AuditEntry
 from kiromi.operations import history as _history
 from kiromi.operations import stats as _stats
 from kiromi.operations import verify as _verify
+from kiromi.reports.checking import AuditReport, VerifyReport
+from kiromi.reports.stats import StoreStats
 from kiromi.store.handle import Handle
 
 

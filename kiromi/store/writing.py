@@ -6,17 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from kiromi.model import (
-    AppendReport,
-    BatchReport,
-    DeleteReport,
-    Draft,
-    Memory,
-    MemoryInfo,
-)
+from kiromi.model import Draft, Memory, MemoryInfo
 from kiromi.operations import append as _append
 from kiromi.operations import delete as _delete
 from kiromi.operations import update as _update
+from kiromi.reports.writing import AppendReport, BatchReport, DeleteReport
 from kiromi.session.commit import transaction as _transaction
 from kiromi.store.handle import Handle
 from kiromi.store.transaction import Transaction

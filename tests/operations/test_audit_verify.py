@@ -8,7 +8,7 @@ import pytest
 
 import kiromi
 from kiromi.catalog.audit import entry_digest, entry_hash, genesis
-from kiromi.model import AuditReport
+from kiromi.reports.checking import AuditReport
 
 
 @pytest.fixture

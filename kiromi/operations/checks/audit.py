@@ -12,7 +12,7 @@ import duckdb
 
 from kiromi.catalog.audit import check_chain, genesis
 from kiromi.catalog.rows import AUDIT_SCHEMA, AuditRow
-from kiromi.model import AuditReport, Problem
+from kiromi.reports.checking import AuditReport, Problem
 
 ARRIVALS = frozenset(("import", "recover"))
 """Operations by which a log comes from an archive."""

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from kiromi.catalog.changes import BlobKey
-from kiromi.model import Problem
 from kiromi.operations.checks.listing import GOAL, Suspicions
 from kiromi.operations.checks.scene import Scene, blob_name, read_each
+from kiromi.reports.checking import Problem
 from kiromi.session.pending import goal_of
 from kiromi.session.session import Session
 

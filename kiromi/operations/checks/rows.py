@@ -11,8 +11,8 @@ import duckdb
 
 from kiromi.attributes import decode_attributes
 from kiromi.errors import InvalidInput
-from kiromi.model import Problem
 from kiromi.operations.within import Schemes
+from kiromi.reports.checking import Problem
 from kiromi.times import from_micros
 
 _ROWS = 10_000

@@ -18,7 +18,7 @@ from kiromi.blobs.base import Settlement
 from kiromi.blobs.local import LocalBlobs
 from kiromi.catalog.changes import BlobKey
 from kiromi.errors import StorageError
-from kiromi.model import Problem
+from kiromi.reports.checking import Problem
 from kiromi.session.pending import goal_of
 from kiromi.session.session import Session
 

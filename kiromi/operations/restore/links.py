@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kiromi.catalog.past import Moment
-from kiromi.model import Link, LinkDifference
+from kiromi.model import Link
 from kiromi.operations.caller import Caller
 from kiromi.operations.diff import LinkKey, changed_links, link_key, links_by_key, said
 from kiromi.operations.ends import memory_of
 from kiromi.operations.links import LINK_COLUMNS, link_of
 from kiromi.operations.restore.scope import Scope
 from kiromi.operations.within import Within
+from kiromi.reports.diff import LinkDifference
 from kiromi.reports.restoring import LeftAlone
 from kiromi.session.operation import Operation
 from kiromi.times import to_micros

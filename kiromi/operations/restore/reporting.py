@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kiromi.model import Difference, Snapshot
+from kiromi.model import Snapshot
 from kiromi.operations.caller import Caller
 from kiromi.operations.diff import differing
 from kiromi.operations.present import info_of
 from kiromi.operations.restore.plan import Effect, Item, Plan
+from kiromi.reports.diff import Difference
 from kiromi.reports.restoring import LeftAlone, RestoreReport
 
 SAMPLE = 100
