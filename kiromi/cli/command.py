@@ -8,11 +8,11 @@ import inspect
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
 from typing import Annotated, Any, Concatenate, ParamSpec, get_args
 
 import typer
 
+from kiromi.cli.groups import groups_among, parameters_of, take
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.settings import Settings
 
@@ -38,8 +38,9 @@ def command(
         examples: whole command lines, shown at the end of the command's help.
         panel: the heading under which the group's help lists it.
 
-    The function's first parameter is the :class:`Invocation`; it returns an exit code, None for 0. Where it has an
-    option of the name of a global one, the global one stands before the command only.
+    The function's first parameter is the :class:`Invocation`; it returns an exit code, None for 0. A parameter that is
+    a dataclass stands for its fields (:mod:`kiromi.cli.groups`). Where the function has an option of the name of a
+    global one, the global one stands before the command only.
     """
 
     def register(
@@ -48,7 +49,8 @@ def command(
         body: Callable[..., int | None] = function
 
         def run(ctx: typer.Context, **arguments: Any) -> None:
-            settings = take_settings(arguments).over(ctx.obj)
+            settings = take(Settings, arguments).over(ctx.obj)
+            arguments |= {name: take(group, arguments) for name, group in groups.items()}
             try:
                 code = body(Invocation(settings), **arguments)
                 sys.stdout.flush()
@@ -57,7 +59,13 @@ def command(
             if code:
                 raise typer.Exit(code)
 
-        own = list(itertools.islice(inspect.signature(function).parameters.values(), 1, None))
+        taken = list(itertools.islice(inspect.signature(function).parameters.values(), 1, None))
+        groups = groups_among(taken)
+        own = [
+            option
+            for parameter in taken
+            for option in (parameters_of(groups[parameter.name]) if parameter.name in groups else (parameter,))
+        ]
         names = {name for parameter in own for name in _option_names(parameter.annotation)}
         shared = (one for one in global_parameters(with_environment=False) if not names & _option_names(one.annotation))
         take_signature(run, [*own, *shared])
@@ -70,15 +78,12 @@ def command(
 
 def global_parameters(*, with_environment: bool) -> Iterator[inspect.Parameter]:
     """Yield the global options as parameters; the environment must be read in one place only, before the command."""
-    annotations = inspect.get_annotations(Settings)
-    for field in fields(Settings):
-        kind, option = get_args(annotations[field.name])
+    for parameter in parameters_of(Settings):
+        kind, option = get_args(parameter.annotation)
         if not with_environment:
             option = copy.copy(option)
             option.envvar = None
-        yield inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[kind, option]
-        )
+        yield parameter.replace(annotation=Annotated[kind, option])
 
 
 def take_signature(run: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> None:
@@ -99,11 +104,6 @@ def _without_metavar(annotation: Any) -> Any:
     option = copy.copy(get_args(annotation)[1])
     option.metavar = ""
     return Annotated[bool, option]
-
-
-def take_settings(arguments: dict[str, Any]) -> Settings:
-    """Take the global options out of a call's arguments; a command may have an option of its own by such a name."""
-    return Settings(**{field.name: arguments.pop(field.name) for field in fields(Settings) if field.name in arguments})
 
 
 def _option_names(annotation: Any) -> set[str]:

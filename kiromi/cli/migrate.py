@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,37 +26,65 @@ if TYPE_CHECKING:
 commands = typer.Typer(help="Move a living store to another scheme: planned, resumable, reversible.")
 evolving = typer.Typer()
 
-_BATCH = 5_000
 _RESUME = "stopped after a batch. To go on: kiromi migrate resume; to undo it: kiromi migrate rollback"
-_Template = Annotated[
-    str | None, typer.Argument(metavar="[SCHEME]", help="The new scheme, as in topic={topic|inbox}/user={user}.")
-]
-_Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=SEGMENT",
-        help="An attribute to fill, in the grammar of schemes: topic='{category:lower|inbox}'. May be repeated.",
-    ),
-]
-_Mapper = Annotated[
-    str | None,
-    typer.Option(
-        "--mapper",
-        metavar="MODULE:FUNCTION",
-        help="A function from a memory to attributes to set, called once for each.",
-    ),
-]
-_Skip = Annotated[
-    bool, typer.Option("--skip-unmapped", help="Leave memories that cannot be mapped where they are, and name them.")
-]
-_Batch = Annotated[int, typer.Option("--batch-size", metavar="N", help="Memories per operation.")]
-_Pause = Annotated[
-    float, typer.Option("--pause-s", metavar="SECONDS", help="Wait so long between batches, to go easy on the disk.")
-]
-_NoReindex = Annotated[
-    bool, typer.Option("--no-reindex", help="Leave it to the next search to bring the indices up to date.")
-]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which migration: what plan and run have in common."""
+
+    template: Annotated[
+        str | None, typer.Argument(metavar="[SCHEME]", help="The new scheme, as in topic={topic|inbox}/user={user}.")
+    ] = None
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=SEGMENT",
+            help="An attribute to fill, in the grammar of schemes: topic='{category:lower|inbox}'. May be repeated.",
+        ),
+    ] = None
+    mapper: Annotated[
+        str | None,
+        typer.Option(
+            "--mapper",
+            metavar="MODULE:FUNCTION",
+            help="A function from a memory to attributes to set, called once for each.",
+        ),
+    ] = None
+    within: options.Within = None
+    is_skipping: Annotated[
+        bool,
+        typer.Option("--skip-unmapped", help="Leave memories that cannot be mapped where they are, and name them."),
+    ] = False
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what ``migrate_scheme`` takes."""
+        return {
+            "new": self.template,
+            "set": {name: str(value) for name, value in pairs(self.sets or [], "--set").items()} or None,
+            "mapper": _loaded(self.mapper),
+            "within": pairs(self.within or [], "--within") or None,
+            "on_error": "skip" if self.is_skipping else "abort",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How fast: what run, resume and rollback have in common."""
+
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", help="Memories per operation.")] = 5_000
+    pause_s: Annotated[
+        float,
+        typer.Option("--pause-s", metavar="SECONDS", help="Wait so long between batches, to go easy on the disk."),
+    ] = 0.0
+    no_reindex: Annotated[
+        bool, typer.Option("--no-reindex", help="Leave it to the next search to bring the indices up to date.")
+    ] = False
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the store's methods take."""
+        return {"batch_size": self.batch_size, "pause_s": self.pause_s, "reindex": not self.no_reindex}
 
 
 @command(
@@ -68,20 +97,14 @@ _NoReindex = Annotated[
 )
 def plan(
     cli: Invocation,
-    template: _Template = None,
-    sets: _Set = None,
-    mapper: _Mapper = None,
-    within: options.Within = None,
-    is_skipping: _Skip = False,
+    asked: _Asked,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write the plan there, for migrate run --plan.")
     ] = None,
 ) -> int:
     """Show what a migration would do, and write nothing to the store. Exits with 2 if memories cannot be mapped."""
     with cli.open(or_read_only=True) as store, staged_progress(cli) as advance:
-        found: Any = store.migrate_scheme(
-            **_asked(template, sets, mapper, within, is_skipping=is_skipping), dry_run=True, on_progress=advance
-        )
+        found: Any = store.migrate_scheme(**asked.arguments(), dry_run=True, on_progress=advance)
     if out is not None:
         write_plan(found, out)
     if cli.is_json:
@@ -89,7 +112,7 @@ def plan(
     else:
         for line in plan_lines(found):
             cli.line(line)
-    return USAGE if found.unmapped and not is_skipping else 0
+    return USAGE if found.unmapped and not asked.is_skipping else 0
 
 
 @command(
@@ -102,32 +125,25 @@ def plan(
 )
 def run(
     cli: Invocation,
-    template: _Template = None,
-    sets: _Set = None,
-    mapper: _Mapper = None,
-    within: options.Within = None,
-    is_skipping: _Skip = False,
+    asked: _Asked,
     file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Carry out this plan, which migrate plan --out wrote.")
     ] = None,
-    batch_size: _Batch = _BATCH,
-    pause_s: _Pause = 0.0,
-    no_reindex: _NoReindex = False,
+    *,
+    pace: _Pace,
 ) -> None:
     """Migrate: every live memory moves to where the new scheme puts it, while others read and write.
 
     Nothing moves if a memory cannot be mapped. A safety snapshot is taken first. Ctrl-C ends it after the running
     batch; after that, as after a kill, "kiromi migrate resume" goes on and "kiromi migrate rollback" brings all back.
     """
-    asked = _asked(template, sets, mapper, within, is_skipping=is_skipping)
+    what = asked.arguments()
     if file is not None:
-        if any((template, sets, mapper, within, is_skipping)):
+        if any(astuple(asked)):
             raise InvalidInput("--plan says scheme, set, mapper and scope already: leave them out")
-        asked = {"plan": read_plan(file)}
+        what = {"plan": read_plan(file)}
     with cli.open() as store, _stoppable(cli) as advance:
-        report: Any = store.migrate_scheme(
-            **asked, batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
-        )
+        report: Any = store.migrate_scheme(**what, **pace.arguments(), on_progress=advance)
     _tell(cli, report)
 
 
@@ -175,24 +191,18 @@ def pause(cli: Invocation) -> None:
 
 
 @command(commands, "resume", examples=["kiromi migrate resume"])
-def resume(cli: Invocation, batch_size: _Batch = _BATCH, pause_s: _Pause = 0.0, no_reindex: _NoReindex = False) -> None:
+def resume(cli: Invocation, pace: _Pace) -> None:
     """Go on with a migration or rollback that was paused, stopped or killed, with the plan that is stored."""
     with cli.open() as store, _stoppable(cli) as advance:
-        report = store.resume_migration(
-            batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
-        )
+        report = store.resume_migration(**pace.arguments(), on_progress=advance)
     _tell(cli, report)
 
 
 @command(commands, "rollback", examples=["kiromi migrate rollback"])
-def rollback(
-    cli: Invocation, batch_size: _Batch = _BATCH, pause_s: _Pause = 0.0, no_reindex: _NoReindex = False
-) -> None:
+def rollback(cli: Invocation, pace: _Pace) -> None:
     """Bring back what the last migration moved, done or not; what others wrote since is kept and told."""
     with cli.open() as store, _stoppable(cli) as advance:
-        report = store.rollback_migration(
-            batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
-        )
+        report = store.rollback_migration(**pace.arguments(), on_progress=advance)
     _tell(cli, report)
 
 
@@ -234,18 +244,6 @@ def write_plan(found: "MigrationPlan", file: Path) -> None:
         file.write_text(json.dumps(found.to_json(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"cannot write the plan {file}: {error}") from error
-
-
-def _asked(
-    template: str | None, sets: list[str] | None, mapper: str | None, within: list[str] | None, *, is_skipping: bool
-) -> dict[str, Any]:
-    return {
-        "new": template,
-        "set": {name: str(value) for name, value in pairs(sets or [], "--set").items()} or None,
-        "mapper": _loaded(mapper),
-        "within": pairs(within or [], "--within") or None,
-        "on_error": "skip" if is_skipping else "abort",
-    }
 
 
 def _loaded(mapper: str | None) -> "Mapper | None":

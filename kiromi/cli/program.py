@@ -31,8 +31,10 @@ from kiromi.cli import (
     transfer,
     verify,
 )
-from kiromi.cli.command import Ended, epilog, global_parameters, take_settings, take_signature, unwrapped
+from kiromi.cli.command import Ended, epilog, global_parameters, take_signature, unwrapped
 from kiromi.cli.exits import UNEXPECTED, USAGE, error_document, exit_code
+from kiromi.cli.groups import take
+from kiromi.cli.settings import Settings
 from kiromi.cli.shown import json_text, safe
 
 _HELP = """An embedded memory store for AI agents: readable files, exact history, nothing lost.
@@ -110,7 +112,7 @@ def _globals(ctx: typer.Context, **arguments: Any) -> None:
 
         sys.stdout.write(f"kiromi {__version__}\n")
         raise typer.Exit
-    ctx.obj = take_settings(arguments)
+    ctx.obj = take(Settings, arguments)
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit(USAGE)
