@@ -1,7 +1,8 @@
 """``supersede`` and ``link``: what replaced what, and how memories belong together."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,16 +14,12 @@ from kiromi.cli.values import id_of, moment
 from kiromi.errors import InvalidInput
 from kiromi.model import Link, MemoryInfo, Neighbour, Supersession
 
-if TYPE_CHECKING:
-    pass
-
 commands = typer.Typer()
 
 _MEMORY = "kiromi://memory/"
 _MOST_NEIGHBOURS = 10_000  # as many as the store gives
 _LINK = "The link"
 _LISTING = "Look at them instead"
-_Way = Literal["out", "in", "both"]
 
 
 # -- supersede ---------------------------------------------------------------------------------------------------------
@@ -140,6 +137,99 @@ def _since(info: MemoryInfo) -> str:
 # -- link --------------------------------------------------------------------------------------------------------------
 
 
+_Src = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SRC",
+        help="Where it begins: a memory (its id, or key:NAME), kiromi://partition/PATH, or any other URI.",
+        show_default=False,
+    ),
+]
+_Dst = Annotated[str | None, typer.Argument(metavar="DST", help="Where it leads, likewise.", show_default=False)]
+_Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="explicit (if not said), supersedes, contradicts, derived, part_of, related, or any short text;"
+        " of links that are ended or listed: those of all kinds if not said.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a link says."""
+
+    weight: Annotated[
+        float | None, typer.Option("--weight", metavar="X", help="Any number.", rich_help_panel=_LINK)
+    ] = None
+    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A note.", rich_help_panel=_LINK)] = None
+    valid_from: Annotated[
+        str | None,
+        typer.Option("--valid-from", metavar="TIME", help="From when on what it says is true.", rich_help_panel=_LINK),
+    ] = None
+    valid_until: Annotated[
+        str | None, typer.Option("--valid-until", metavar="TIME", help="Until when.", rich_help_panel=_LINK)
+    ] = None
+
+    def check_left_out(self, when: str) -> None:
+        """Refuse them where they mean nothing."""
+        _check_left_out(
+            {
+                "--weight": self.weight,
+                "--note": self.note,
+                "--valid-from": self.valid_from,
+                "--valid-until": self.valid_until,
+            },
+            when,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """Which links are shown, and how."""
+
+    is_list: Annotated[
+        bool, typer.Option("--list", help="Show the links of SRC; of all if not said.", rich_help_panel=_LISTING)
+    ] = False
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            "--depth",
+            metavar="N",
+            help="Show the memories that up to N links lead to from SRC, nearest first.",
+            rich_help_panel=_LISTING,
+        ),
+    ] = None
+    direction: Annotated[
+        Literal["out", "in", "both"] | None,
+        typer.Option(
+            "--direction",
+            metavar="WAY",
+            help="out: links that begin at SRC, in: links that lead to it, both (if not said).",
+            rich_help_panel=_LISTING,
+        ),
+    ] = None
+    valid_at: Annotated[
+        str | None,
+        typer.Option(
+            "--valid-at",
+            metavar="TIME",
+            help="Only links that say something about this moment.",
+            rich_help_panel=_LISTING,
+        ),
+    ] = None
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="MOMENT", help=f"As the store was then. {moments.HELP}", rich_help_panel=_LISTING),
+    ] = None
+
+    def check_left_out(self, when: str) -> None:
+        """Refuse what would narrow a listing where there is none."""
+        _check_left_out({"--direction": self.direction, "--valid-at": self.valid_at, "--at": self.at}, when)
+
+
 @command(
     commands,
     "link",
@@ -154,86 +244,28 @@ def _since(info: MemoryInfo) -> str:
 )
 def link(
     cli: Invocation,
-    src: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SRC",
-            help="Where it begins: a memory (its id, or key:NAME), kiromi://partition/PATH, or any other URI.",
-            show_default=False,
-        ),
-    ] = None,
-    dst: Annotated[
-        str | None, typer.Argument(metavar="DST", help="Where it leads, likewise.", show_default=False)
-    ] = None,
+    src: _Src = None,
+    dst: _Dst = None,
     namespace: options.Namespace = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            "--kind",
-            metavar="KIND",
-            help="explicit (if not said), supersedes, contradicts, derived, part_of, related, or any short text;"
-            " of links that are ended or listed: those of all kinds if not said.",
-        ),
-    ] = None,
-    weight: Annotated[
-        float | None, typer.Option("--weight", metavar="X", help="Any number.", rich_help_panel=_LINK)
-    ] = None,
-    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A note.", rich_help_panel=_LINK)] = None,
-    valid_from: Annotated[
-        str | None,
-        typer.Option("--valid-from", metavar="TIME", help="From when on what it says is true.", rich_help_panel=_LINK),
-    ] = None,
-    valid_until: Annotated[
-        str | None, typer.Option("--valid-until", metavar="TIME", help="Until when.", rich_help_panel=_LINK)
-    ] = None,
+    kind: _Kind = None,
+    *,
+    facts: _Facts,
     is_end: Annotated[bool, typer.Option("--end", help="End the links from SRC to DST.")] = False,
-    is_list: Annotated[
-        bool, typer.Option("--list", help="Show the links of SRC; of all if not said.", rich_help_panel=_LISTING)
-    ] = False,
-    depth: Annotated[
-        int | None,
-        typer.Option(
-            "--depth",
-            metavar="N",
-            help="Show the memories that up to N links lead to from SRC, nearest first.",
-            rich_help_panel=_LISTING,
-        ),
-    ] = None,
-    direction: Annotated[
-        _Way | None,
-        typer.Option(
-            "--direction",
-            metavar="WAY",
-            help="out: links that begin at SRC, in: links that lead to it, both (if not said).",
-            rich_help_panel=_LISTING,
-        ),
-    ] = None,
-    valid_at: Annotated[
-        str | None,
-        typer.Option(
-            "--valid-at",
-            metavar="TIME",
-            help="Only links that say something about this moment.",
-            rich_help_panel=_LISTING,
-        ),
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option("--at", metavar="MOMENT", help=f"As the store was then. {moments.HELP}", rich_help_panel=_LISTING),
-    ] = None,
+    looking: _Looking,
 ) -> None:
     """Link two things, or end and list links. The same link again, with other facts, becomes what this call says.
 
     From one end to another there is at most one link of a kind. Links outlive the memories that they name.
     """
-    _check_one("DST, --list or --depth", dst is not None, is_list, depth is not None)
-    facts = {"--weight": weight, "--note": note, "--valid-from": valid_from, "--valid-until": valid_until}
-    looks = {"--direction": direction, "--valid-at": valid_at, "--at": at}
+    _check_one("DST, --list or --depth", dst is not None, looking.is_list, looking.depth is not None)
     if dst is None:
-        _check_left_out({**facts, "--end": is_end or None}, "without DST")
-        _look(cli, src, namespace, kind=kind, depth=depth, direction=direction or "both", valid_at=valid_at, at=at)
+        facts.check_left_out("without DST")
+        _check_left_out({"--end": is_end or None}, "without DST")
+        _look(cli, src, namespace, kind, looking)
         return
-    _check_left_out({**looks, **(facts if is_end else {})}, "with --end" if is_end else "with DST")
+    looking.check_left_out("with --end" if is_end else "with DST")
+    if is_end:
+        facts.check_left_out("with --end")
     with cli.open() as store:
         begin, end = (id_of(store, word, namespace) for word in (src or "", dst))
         if is_end:
@@ -243,10 +275,10 @@ def link(
             begin,
             end,
             kind or "explicit",
-            weight=weight,
-            note=note,
-            valid_from=moment(valid_from, "--valid-from"),
-            valid_until=moment(valid_until, "--valid-until"),
+            weight=facts.weight,
+            note=facts.note,
+            valid_from=moment(facts.valid_from, "--valid-from"),
+            valid_until=moment(facts.valid_until, "--valid-until"),
         )
     if cli.is_json:
         cli.document(made)
@@ -254,29 +286,20 @@ def link(
         cli.line(f"linked  {made.kind}: {_short(made.src)} -> {_short(made.dst)}")
 
 
-def _look(
-    cli: Invocation,
-    src: str | None,
-    namespace: str | None,
-    *,
-    kind: str | None,
-    depth: int | None,
-    direction: _Way,
-    valid_at: str | None,
-    at: str | None,
-) -> None:
-    if src is None and (depth is not None or direction != "both"):
+def _look(cli: Invocation, src: str | None, namespace: str | None, kind: str | None, how: _Looking) -> None:
+    direction = how.direction or "both"
+    if src is None and (how.depth is not None or direction != "both"):
         raise InvalidInput("from where? --depth and --direction need SRC")
-    true_at = moment(valid_at, "--valid-at")
+    true_at = moment(how.valid_at, "--valid-at")
     with cli.open(read_only=True) as store:
-        then = moments.looking(store, at)
+        then = moments.looking(store, how.at)
         start = None if src is None else moments.id_then(store, then, src, namespace)
-        if depth is None or start is None:
+        if how.depth is None or start is None:
             _show_links(cli, then.links(start, direction, kind=kind, valid_at=true_at))
         else:
             kinds = None if kind is None else [kind]
             found = then.neighbours(
-                start, depth=depth, direction=direction, kinds=kinds, limit=_MOST_NEIGHBOURS, valid_at=true_at
+                start, depth=how.depth, direction=direction, kinds=kinds, limit=_MOST_NEIGHBOURS, valid_at=true_at
             )
             _show_neighbours(cli, found)
 

@@ -14,14 +14,71 @@ from kiromi.errors import InvalidInput
 PANEL = "Search"
 commands = typer.Typer()
 
-K = Annotated[int, typer.Option("-k", metavar="N", help="How many at most, from 1 to 10,000.")]
-Superseded = Annotated[
+_K = Annotated[int, typer.Option("-k", metavar="N", help="How many at most, from 1 to 10,000.")]
+_Superseded = Annotated[
     bool,
     typer.Option(
         "--include-superseded", help="Also those that another memory replaced.", rich_help_panel=options.SELECT
     ),
 ]
-Explain = Annotated[bool, typer.Option("--explain", help="Show what each score is made of.")]
+_Explain = Annotated[bool, typer.Option("--explain", help="Show what each score is made of.")]
+_Query = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUERY",
+        help='What to look for: words, "a phrase", prefix*, title: tags: content: before a word, AND OR NOT + -.',
+    ),
+]
+_Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="Only memories of this kind.",
+        show_default=False,
+        rich_help_panel=options.SELECT,
+    ),
+]
+_ValidAt = Annotated[
+    str | None,
+    typer.Option(
+        "--valid-at",
+        metavar="TIME",
+        help="Only what held then, by valid_from and valid_until.",
+        rich_help_panel=options.SELECT,
+    ),
+]
+_Mode = Annotated[
+    Literal["auto", "vector", "text", "hybrid"],
+    typer.Option(
+        "--mode",
+        metavar="MODE",
+        help="vector: by meaning, text: by words, hybrid: by both, auto: by both if the store has a model.",
+    ),
+]
+_Profile = Annotated[
+    Literal["relevance", "recent", "trusted"],
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="What else counts. relevance: nothing, recent: newer ones, trusted: importance and confidence.",
+    ),
+]
+_Fusion = Annotated[
+    Literal["convex", "rrf"],
+    typer.Option(
+        "--fusion", metavar="NAME", help="How hybrid fuses both. convex: the mean of the scores, rrf: by ranks."
+    ),
+]
+_MinScore = Annotated[float | None, typer.Option("--min-score", metavar="X", help="Leave out what has a lower score.")]
+_Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight",
+        metavar="LIST=X",
+        help="How much each list counts where both are fused: text=1, vector=2. May be repeated.",
+    ),
+]
 
 
 @command(
@@ -38,71 +95,20 @@ Explain = Annotated[bool, typer.Option("--explain", help="Show what each score i
 )
 def search(
     cli: Invocation,
-    query: Annotated[
-        str,
-        typer.Argument(
-            metavar="QUERY",
-            help='What to look for: words, "a phrase", prefix*, title: tags: content: before a word, AND OR NOT + -.',
-        ),
-    ],
-    k: K = 10,
+    query: _Query,
+    k: _K = 10,
     within: options.Within = None,
     where: options.Where = None,
     at: moments.At = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            "--kind",
-            metavar="KIND",
-            help="Only memories of this kind.",
-            show_default=False,
-            rich_help_panel=options.SELECT,
-        ),
-    ] = None,
-    valid_at: Annotated[
-        str | None,
-        typer.Option(
-            "--valid-at",
-            metavar="TIME",
-            help="Only what held then, by valid_from and valid_until.",
-            rich_help_panel=options.SELECT,
-        ),
-    ] = None,
-    has_superseded: Superseded = False,
-    mode: Annotated[
-        Literal["auto", "vector", "text", "hybrid"],
-        typer.Option(
-            "--mode",
-            metavar="MODE",
-            help="vector: by meaning, text: by words, hybrid: by both, auto: by both if the store has a model.",
-        ),
-    ] = "auto",
-    profile: Annotated[
-        Literal["relevance", "recent", "trusted"],
-        typer.Option(
-            "--profile",
-            metavar="NAME",
-            help="What else counts. relevance: nothing, recent: newer ones, trusted: importance and confidence.",
-        ),
-    ] = "relevance",
-    fusion: Annotated[
-        Literal["convex", "rrf"],
-        typer.Option(
-            "--fusion", metavar="NAME", help="How hybrid fuses both. convex: the mean of the scores, rrf: by ranks."
-        ),
-    ] = "convex",
-    min_score: Annotated[
-        float | None, typer.Option("--min-score", metavar="X", help="Leave out what has a lower score.")
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weight",
-            metavar="LIST=X",
-            help="How much each list counts where both are fused: text=1, vector=2. May be repeated.",
-        ),
-    ] = None,
-    is_explained: Explain = False,
+    kind: _Kind = None,
+    valid_at: _ValidAt = None,
+    has_superseded: _Superseded = False,
+    mode: _Mode = "auto",
+    profile: _Profile = "relevance",
+    fusion: _Fusion = "convex",
+    min_score: _MinScore = None,
+    weights: _Weights = None,
+    is_explained: _Explain = False,
 ) -> None:
     """Find the memories that fit a query best: by its words, and by its meaning if the store has a model.
 
@@ -152,11 +158,11 @@ def related(
     cli: Invocation,
     reference: options.Reference,
     namespace: options.Namespace = None,
-    k: K = 10,
+    k: _K = 10,
     within: options.Within = None,
     where: options.Where = None,
-    has_superseded: Superseded = False,
-    is_explained: Explain = False,
+    has_superseded: _Superseded = False,
+    is_explained: _Explain = False,
 ) -> None:
     """Find the memories that are most like one: by its vectors if it has some, else by its most telling words."""
     with cli.open(or_read_only=True) as store:

@@ -1,6 +1,8 @@
 """``import`` and ``export``: files to memories and back."""
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,10 +25,46 @@ commands = typer.Typer()
 
 _RESUME = "stopped; what is committed stays. Run the same command again to go on: it touches only what is not there yet"
 
-Format = Annotated[
+_Format = Annotated[
     Literal["markdown", "jsonl", "parquet", "csv"] | None,
     typer.Option(
         "--format", help="The format; the name of the file or folder says it if not given.", show_default=False
+    ),
+]
+_Source = Annotated[Path, typer.Argument(metavar="PATH", help="A folder of Markdown, or a JSONL, Parquet or CSV file.")]
+_SourceName = Annotated[
+    str | None,
+    typer.Option(
+        "--source", metavar="NAME", help="The namespace of the keys; the folder's or file's name if not said."
+    ),
+]
+_Renamed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="FIELD=NAME", help="Read a field from the front matter of that name. May be repeated."
+    ),
+]
+_Types = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--type",
+        metavar="NAME=TYPE",
+        help="The type of a CSV column: str, int, float, decimal, bool, date or datetime. May be repeated.",
+    ),
+]
+_Scheme = Annotated[
+    str | None,
+    typer.Option("--scheme", metavar="TEMPLATE", help="Make the store with this scheme if it is not there."),
+]
+_Pruning = Annotated[bool, typer.Option("--prune", help="Also delete the memories of this source whose file is gone.")]
+_OnError = Annotated[
+    Literal["abort", "skip"],
+    typer.Option("--on-error", help="What a bad file does: stop before anything is written, or be left out."),
+]
+_BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", metavar="N", min=1, help="At most so many memories per batch; each is all or nothing."
     ),
 ]
 
@@ -44,47 +82,15 @@ Format = Annotated[
 )
 def import_(
     cli: Invocation,
-    source: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A folder of Markdown, or a JSONL, Parquet or CSV file.")
-    ],
-    format_name: Format = None,
-    source_name: Annotated[
-        str | None,
-        typer.Option(
-            "--source", metavar="NAME", help="The namespace of the keys; the folder's or file's name if not said."
-        ),
-    ] = None,
-    renamed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", metavar="FIELD=NAME", help="Read a field from the front matter of that name. May be repeated."
-        ),
-    ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--type",
-            metavar="NAME=TYPE",
-            help="The type of a CSV column: str, int, float, decimal, bool, date or datetime. May be repeated.",
-        ),
-    ] = None,
-    scheme: Annotated[
-        str | None,
-        typer.Option("--scheme", metavar="TEMPLATE", help="Make the store with this scheme if it is not there."),
-    ] = None,
-    is_pruning: Annotated[
-        bool, typer.Option("--prune", help="Also delete the memories of this source whose file is gone.")
-    ] = False,
-    on_error: Annotated[
-        Literal["abort", "skip"],
-        typer.Option("--on-error", help="What a bad file does: stop before anything is written, or be left out."),
-    ] = "abort",
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size", metavar="N", min=1, help="At most so many memories per batch; each is all or nothing."
-        ),
-    ] = None,
+    source: _Source,
+    format_name: _Format = None,
+    source_name: _SourceName = None,
+    renamed: _Renamed = None,
+    types: _Types = None,
+    scheme: _Scheme = None,
+    is_pruning: _Pruning = False,
+    on_error: _OnError = "abort",
+    batch_size: _BatchSize = None,
     is_dry: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, and change nothing.")] = False,
 ) -> None:
     """Import a folder or file. A second import touches only what changed.
@@ -99,35 +105,49 @@ def import_(
     with (
         cli.open(scheme=scheme) as store,
         progress(cli, "records") as advance,
-        stops_between_batches(cli, _RESUME) as check,
+        _acknowledging(cli) as acknowledge,
+        _telling_bad(cli),
     ):
+        report = store.import_from(
+            source,
+            format=format_name,
+            source_name=source_name,
+            rename=pairs(renamed or [], "--map"),
+            types=pairs(types or [], "--type"),
+            prune=is_pruning,
+            on_error=on_error,
+            dry_run=is_dry,
+            on_batch=acknowledge,
+            on_progress=advance,
+            **given(batch_size=batch_size),
+        )
+    if cli.is_json:
+        cli.document(report)
+    else:
+        _show_import(cli, report)
+
+
+@contextlib.contextmanager
+def _acknowledging(cli: Invocation) -> Iterator[Callable[["BatchReport"], None]]:
+    """Give a callback that tells of each batch, and ends the import after one if Ctrl-C was pressed."""
+    with stops_between_batches(cli, _RESUME) as check:
 
         def acknowledge(batch: "BatchReport") -> None:
             cli.acknowledge(f"committed batch {batch.number}: seq {batch.seq}, {count_text(len(batch.ids), 'memory')}")
             check()
 
-        try:
-            report = store.import_from(
-                source,
-                format=format_name,
-                source_name=source_name,
-                rename=pairs(renamed or [], "--map"),
-                types=pairs(types or [], "--type"),
-                prune=is_pruning,
-                on_error=on_error,
-                dry_run=is_dry,
-                on_batch=acknowledge,
-                on_progress=advance,
-                **given(batch_size=batch_size),
-            )
-        except InvalidInput as error:
-            for item in error.details.get("bad", ()):
-                cli.note(f"bad {item['position']}: {item['reason']}")
-            raise
-    if cli.is_json:
-        cli.document(report)
-    else:
-        _show_import(cli, report)
+        yield acknowledge
+
+
+@contextlib.contextmanager
+def _telling_bad(cli: Invocation) -> Iterator[None]:
+    """Note each bad record before the error that names them."""
+    try:
+        yield
+    except InvalidInput as error:
+        for item in error.details.get("bad", ()):
+            cli.note(f"bad {item['position']}: {item['reason']}")
+        raise
 
 
 def _show_import(cli: Invocation, report: "ImportReport") -> None:
@@ -158,7 +178,7 @@ def export(
     target: Annotated[
         str, typer.Argument(metavar="PATH", help="A file or folder that is not there yet, or - for stdout.")
     ],
-    format_name: Format = None,
+    format_name: _Format = None,
     has_metadata: Annotated[
         bool, typer.Option("--metadata", help="With Markdown: add .kiromi.jsonl, so that nothing is lost.")
     ] = False,
