@@ -134,6 +134,29 @@ def replace(
     content, be its bytes the same: vectors belong to (id, n).
     """
     session = caller.session
+    changed = _redrafted(caller, row, draft, content)
+    names = [name for name in Row._fields if name not in _UNCOMPARED and getattr(row, name) != getattr(changed, name)]
+    has_new_vector = draft.vector is not None and not (
+        changed.sha256 == row.sha256 and has_stored_vector(session, row, draft)
+    )
+    if not names and not has_new_vector and is_live:
+        return row
+    # Before anything is written: a transaction goes on if its block catches the error.
+    check_version(row, expected_version)
+    is_new_content = changed.sha256 != row.sha256 or changed.media_type != row.media_type or has_new_vector
+    is_new_content |= changed.title != row.title and content is not None and is_embedded_with_title(session)
+    changed = _next_version(operation, row, changed, is_new_content=is_new_content)
+    caller.check_within(changed)
+    embedded = prepared_for(caller, draft, embedded) if is_new_content else None
+    operation.write(changed, content if is_new_content else None)
+    attach(operation, changed, embedded)
+    operation.record(op, row.id, _difference(row, changed, names))
+    return changed
+
+
+def _redrafted(caller: Caller, row: Row, draft: Draft, content: bytes | None) -> Row:
+    """Return a row with what a draft says, at the place that this gives it; its version and content number stay."""
+    session = caller.session
     event_at = row.created_at if draft.event_at is None else to_micros(draft.event_at)
     attributes = draft.attributes
     if caller.scope.wanted:
@@ -159,30 +182,25 @@ def replace(
         valid_until=_micros(draft.valid_until),
         expires_at=_micros(draft.expires_at),
     )
-    if content is not None:
-        changed = changed._replace(
-            ext=extension(draft.media_type),
-            media_type=draft.media_type,
-            size=len(content),
-            sha256=hashlib.sha256(content).digest(),
-        )
-    names = [name for name in Row._fields if name not in _UNCOMPARED and getattr(row, name) != getattr(changed, name)]
-    has_new_vector = draft.vector is not None and not (
-        changed.sha256 == row.sha256 and has_stored_vector(session, row, draft)
+    if content is None:
+        return changed
+    return changed._replace(
+        ext=extension(draft.media_type),
+        media_type=draft.media_type,
+        size=len(content),
+        sha256=hashlib.sha256(content).digest(),
     )
-    if not names and not has_new_vector and is_live:
-        return row
-    # Before anything is written: a transaction goes on if its block catches the error.
-    check_version(row, expected_version)
-    is_new_content = changed.sha256 != row.sha256 or changed.media_type != row.media_type or has_new_vector
-    is_new_content |= changed.title != row.title and content is not None and is_embedded_with_title(session)
+
+
+def _next_version(operation: Operation, row: Row, changed: Row, *, is_new_content: bool) -> Row:
+    """Return the row that follows ``row`` in an operation, numbered; a second edit in it makes no further version."""
     n = row.n
     if is_new_content and row.blob not in operation.new_contents:
         n = row.last_n + 1
     before = operation.before.get(row.id)
     # Not every row that began with this operation is an edit: a supersession is none.
     is_own = row.begin_seq == operation.seq and (before is None or before.version < row.version)
-    changed = changed._replace(
+    return changed._replace(
         version=row.version if is_own else row.version + 1,
         n=n,
         last_n=max(row.last_n, n),
@@ -190,12 +208,6 @@ def replace(
         updated_at=operation.at,
         run_id=operation.context.run_id,
     )
-    caller.check_within(changed)
-    embedded = prepared_for(caller, draft, embedded) if is_new_content else None
-    operation.write(changed, content if is_new_content else None)
-    attach(operation, changed, embedded)
-    operation.record(op, row.id, _difference(row, changed, names))
-    return changed
 
 
 def check_expected(expected: int | None) -> None:

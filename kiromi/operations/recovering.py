@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +109,21 @@ def recover(
     blobs = location.blobs(tenant)
     named = [archives] if isinstance(archives, str | os.PathLike) else list(archives)
     chain = open_chain(named, storage_options if archive_options is None else archive_options) if named else []
+    _check_there(location, tenant, blobs, chain)
+    recovery = _Recovery(location, tenant, chain, templates, actor, blobs, dry_run, started)
+    if dry_run:
+        with tempfile.TemporaryDirectory(prefix="kiromi-recover-") as folder:
+            return recovery.build(Path(folder) / "catalog.duckdb")
+    with held_place(location, tenant, wait):
+        path = location.catalog_path(tenant)
+        temporary = path.with_name(f"{path.name}.recovering")
+        report = recovery.build(temporary)
+        show(path, temporary)
+        return report
+
+
+def _check_there(location: Root, tenant: str, blobs: Blobs, chain: Sequence[Archive]) -> None:
+    """Refuse to recover where there is nothing, or from archives that are damaged."""
     if not has_blobs(blobs) and not (chain and not chain[-1].manifest.counts["memories"]):
         raise NotFound(
             f"{location.url} (tenant {tenant!r}) has no blobs to recover: an archive with contents can be imported",
@@ -118,17 +132,6 @@ def recover(
         )
     for archive in chain:
         archive.check_parts()
-    recovery = _Recovery(location, tenant, chain, templates, actor, blobs, dry_run, started)
-    with ExitStack() as stack:
-        if dry_run:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kiromi-recover-"))
-            return recovery.build(Path(folder) / "catalog.duckdb")
-        stack.enter_context(held_place(location, tenant, wait))
-        path = location.catalog_path(tenant)
-        temporary = path.with_name(f"{path.name}.recovering")
-        report = recovery.build(temporary)
-        show(path, temporary)
-        return report
 
 
 @dataclass(slots=True)
