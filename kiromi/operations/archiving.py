@@ -37,6 +37,7 @@ from kiromi.portable.archive.parts import PartWriter, in_groups, write_all
 from kiromi.portable.archive.place import Place
 from kiromi.portable.archive.tables import CONTENTS, SCHEMAS, vector_kind, vector_schema
 from kiromi.reports.archives import ArchiveReport
+from kiromi.session.contents import place_of
 from kiromi.times import now_micros
 
 _ROWS = 4096
@@ -241,7 +242,7 @@ def _chunks(rows: list[Row]) -> Iterator[list[Row]]:
 
 def _content_table(caller: Caller, rows: list[Row]) -> pa.Table:
     session = caller.session
-    found = session.blobs.read_many([session.place_of(row) for row in rows])
+    found = session.blobs.read_many([place_of(session, row) for row in rows])
     data = [caller.checked(row, one) for row, one in zip(rows, found, strict=True)]
     columns = [[getattr(row, name) for row in rows] for name in CONTENTS.names[:-1]]
     arrays = [pa.array(column, field.type) for column, field in zip([*columns, data], CONTENTS, strict=True)]

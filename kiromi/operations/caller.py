@@ -20,6 +20,7 @@ from kiromi.embed.base import Embedder
 from kiromi.errors import BlobMissing, InvalidInput
 from kiromi.model import Draft
 from kiromi.operations.within import EVERYTHING, Within, parse_within
+from kiromi.session import contents
 from kiromi.session.operation import Context
 from kiromi.session.session import Session
 from kiromi.times import now_micros, to_micros
@@ -83,17 +84,17 @@ class Caller:
 
     def place_of(self, row: Row) -> str:
         """Return where the content of a row that was read belongs now."""
-        return row.live_path if self.moment is None else self.session.place_of(row)
+        return row.live_path if self.moment is None else contents.place_of(self.session, row)
 
     def checked(self, row: Row, data: bytes | None = None) -> bytes:
         """Return the content of a row that was read, checked; ``data`` is what a first look found.
 
         Raises:
             SnapshotNotFound: the row is of a past moment that ``gc`` has removed meanwhile.
-            BlobMissing, ChecksumMismatch: as :meth:`Session.read_blob`.
+            BlobMissing, ChecksumMismatch: as :func:`kiromi.session.contents.read_blob`.
         """
         try:
-            return self.session.checked(row, data)
+            return contents.checked(self.session, row, data)
         except BlobMissing:
             if self.moment is not None:
                 with self.session.catalog.snapshot() as cursor:  # gc writes nothing to the journal

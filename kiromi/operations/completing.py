@@ -14,6 +14,7 @@ from kiromi.errors import IntegrityError
 from kiromi.operations.caller import Caller
 from kiromi.operations.embedding import embed_texts
 from kiromi.session.commit import transaction
+from kiromi.session.contents import read_blob
 from kiromi.session.operation import Operation
 
 BATCH = 256
@@ -140,7 +141,7 @@ def _embed(caller: Caller, number: int, model: Model, embedder: Embedder, rows: 
     texts, kept = [], []
     for row in rows:
         try:
-            texts.append((row.title, caller.session.read_blob(row).decode(), row.media_type))
+            texts.append((row.title, read_blob(caller.session, row).decode(), row.media_type))
             kept.append(row)
         except (IntegrityError, UnicodeDecodeError):
             continue  # verify names it; it stays pending

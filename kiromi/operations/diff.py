@@ -24,6 +24,7 @@ from kiromi.operations.embedding import is_text
 from kiromi.operations.links import LINK_COLUMNS, link_of, visible_links
 from kiromi.operations.present import info_of
 from kiromi.reports.diff import Diff, Difference, LinkDifference
+from kiromi.session.contents import read_blob
 
 PLACE_FIELDS = frozenset({"partition", "scheme"})
 """A memory that differs in nothing else has moved."""
@@ -155,7 +156,7 @@ def _text(caller: Caller, before: Row | None, after: Row | None) -> str | None:
     rows = [row for row in (before, after) if row is not None]
     if not all(is_text(row.media_type) for row in rows) or len({row.sha256 for row in rows}) < len(rows):
         return None
-    old, new = (None if row is None else caller.session.read_blob(row) for row in (before, after))
+    old, new = (None if row is None else read_blob(caller.session, row) for row in (before, after))
     old_name, new_name = ("/dev/null" if row is None else row.live_path for row in (before, after))
     return text_diff(old or b"", new or b"", old_name, new_name) or None
 

@@ -25,6 +25,7 @@ from kiromi.portable.markdown import write_markdown
 from kiromi.portable.parquet import write_parquet
 from kiromi.portable.target import new_file
 from kiromi.reports.transfer import ExportReport
+from kiromi.session.contents import checked
 
 CHUNK_BYTES = 64 << 20
 """How much content is held in memory at a time, unless one content alone is larger."""
@@ -116,7 +117,7 @@ def _memories(
         rows = list(view.rows(ids))
         contents = session.blobs.read_many([row.live_path for row in rows])
         for row, data in zip(rows, contents, strict=True):
-            yield memory_of(row, session.checked(row, data), session.schemes)
+            yield memory_of(row, checked(session, row, data), session.schemes)
         done += len(ids)
         if on_progress is not None:
             on_progress(done, len(chosen))

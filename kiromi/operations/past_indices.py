@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -26,6 +27,7 @@ from kiromi.operations.caller import Caller
 from kiromi.operations.indexing import Indices, graph_settings, indices_of, text_settings
 from kiromi.operations.scoping import PlaceCodes, Scope
 from kiromi.operations.sources import CHUNK, documents, passage_keys, vector_chunks
+from kiromi.session.contents import place_of
 from kiromi.session.session import Session
 
 _ATTACHED = "past"
@@ -163,7 +165,7 @@ class PastIndices:
         index = TextIndex.create(None, {}, text_settings(session.settings), self._scratch_folder())
         for start in range(0, len(self._table), CHUNK):
             rows = to_rows(self._table.slice(start, CHUNK))
-            index.add(documents(session, rows, session.place_of))
+            index.add(documents(session, rows, partial(place_of, session)))
         index.apply(self._moment.seq, (), ())
         with session.catalog.snapshot() as cursor:
             check_kept(cursor, self._moment.seq)  # gc may have taken contents under way

@@ -41,6 +41,7 @@ from kiromi.records import check_vector
 from kiromi.search.fusion import Fused, fuse
 from kiromi.search.ranking import PROFILES, Candidate, Profile, Ranked, best_passages, profile_of, rank
 from kiromi.search.rerank import RERANKED, Reranker, reranked
+from kiromi.session.contents import read_blob
 from kiromi.times import from_micros
 
 T = TypeVar("T")
@@ -122,7 +123,7 @@ def _likeness(caller: Caller, row: Row) -> "_Queries":
     own = None if view is None else view.vectors_of(row.id)
     if own is not None and len(own):
         return _Queries(model, None, own.mean(axis=0))
-    content = session.read_blob(row).decode() if is_text(row.media_type) else ""
+    content = read_blob(session, row).decode() if is_text(row.media_type) else ""
     return _Queries(model, indices.text().query_like(row.title, content, row.tags, row.language), None)
 
 

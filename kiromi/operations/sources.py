@@ -14,6 +14,7 @@ from kiromi.index.items import Ids, PassageBatch, TextDocument
 from kiromi.index.vectors.inputs import PassageKeys
 from kiromi.operations.embedding import is_text
 from kiromi.operations.within import Schemes, partition_texts
+from kiromi.session.contents import checked
 from kiromi.session.session import Session
 
 CHUNK = 1_000
@@ -136,7 +137,7 @@ def documents(
         content = ""
         if row.id in found:
             try:
-                content = session.checked(row, found[row.id]).decode(errors="replace")
+                content = checked(session, row, found[row.id]).decode(errors="replace")
             except IntegrityError as error:
                 warnings.warn(f"indexed without its content: {error}", IndexWarning, stacklevel=2)
         yield TextDocument(row.id, row.title, content, row.tags, row.language, marks_of(session.schemes, row))

@@ -18,6 +18,7 @@ from kiromi.operations.present import memory_of
 from kiromi.partition import BUILT_INS
 from kiromi.records import FIELDS, parse_record
 from kiromi.session.commit import run
+from kiromi.session.contents import read_blob
 from kiromi.session.operation import Operation
 
 _FIXED = ("id", "created_at", "updated_at")
@@ -34,7 +35,7 @@ def update(caller: Caller, memory_id: str, given: Mapping[str, Any], expected_ve
         caller.context,
         lambda operation: plan_update(caller, operation, memory_id, given, expected_version, embedded),
     )
-    content = caller.session.read_blob(row) if data is None else data
+    content = read_blob(caller.session, row) if data is None else data
     return memory_of(row, content, caller.session.schemes)
 
 
@@ -96,7 +97,7 @@ def _prepare(caller: Caller, memory_id: str, given: Mapping[str, Any]) -> Embedd
     row = caller.visible(check_id(memory_id)) if {"content", "title", "media_type"} & given.keys() else None
     if row is None:
         return None
-    content = given["content"] if "content" in given else caller.session.read_blob(row)
+    content = given["content"] if "content" in given else read_blob(caller.session, row)
     title = given.get("title") if "title" in given else row.title
     media_type = given.get("media_type") or row.media_type
     if "content" in given and given.get("media_type") is None and isinstance(content, str) is _is_binary(row):
@@ -154,7 +155,7 @@ def _mapping(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _current(caller: Caller, operation: Operation, row: Row) -> bytes:
     staged = operation.new_contents.get(row.blob)
-    return caller.session.read_blob(row) if staged is None else staged
+    return read_blob(caller.session, row) if staged is None else staged
 
 
 def _is_binary(row: Row) -> bool:

@@ -6,7 +6,6 @@ another process wrote, reading, letting go. Everything but the constructor runs 
 
 import contextlib
 import ctypes
-import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -25,8 +24,6 @@ from kiromi.catalog.rows import Row
 from kiromi.catalog.view import View
 from kiromi.embed.base import Embedder, Model
 from kiromi.errors import (
-    BlobMissing,
-    ChecksumMismatch,
     Conflict,
     KiromiError,
     StorageError,
@@ -40,7 +37,7 @@ from kiromi.session.feed import Feed
 from kiromi.session.lease import Lease
 from kiromi.session.location import Root
 from kiromi.session.lock import StoreLock, lock_path
-from kiromi.session.pending import Pending, goal_of
+from kiromi.session.pending import Pending
 from kiromi.session.remains import refuse_lost_catalog, refuse_taken_folder, refuse_unfinished_import
 from kiromi.session.turns import Turns
 from kiromi.times import now_micros
@@ -189,47 +186,6 @@ class Session:
                 cursor = stack.enter_context(self.catalog.snapshot())
             ((seq,),) = cursor.execute("SELECT head_seq FROM meta").fetchall()
             yield int(seq), tuple(changes for changes in journaled if changes.head.seq > seq), cursor
-
-    def place_of(self, row: Row) -> str:
-        """Return where the content of a version, live or closed, belongs now."""
-        return str(goal_of(row.blob, (row.ext, row.size), self.view.get))
-
-    def read_blob(self, row: Row) -> bytes:
-        """Return the content of a version, checked against its SHA-256.
-
-        A blob may be on its way to another place: if it is not at its goal, the places where it may lie are tried,
-        then the goal is computed anew, until two full tries saw the same.
-
-        Raises:
-            BlobMissing: it is at none of them.
-            ChecksumMismatch: its bytes are not the stored ones.
-        """
-        tried: tuple[str, ...] | None = None
-        while True:
-            candidates = (self.place_of(row), *self.pending.places.get(row.blob, ()))
-            for path in candidates:
-                data = self.blobs.read(path)
-                if data is not None:
-                    if hashlib.sha256(data).digest() != row.sha256:
-                        raise ChecksumMismatch(
-                            f"the blob {path} is not what was stored: its SHA-256 differs", id=row.id, path=path
-                        )
-                    return data
-            if candidates == tried:
-                raise BlobMissing(
-                    f"the blob {row.id}.{row.n} is not at {', '.join(candidates)}", id=row.id, path=candidates[0]
-                )
-            tried = candidates
-
-    def checked(self, row: Row, data: bytes | None) -> bytes:
-        """Return what a first read found if it is the version's content; else read it with every care.
-
-        Raises:
-            BlobMissing, ChecksumMismatch: as :meth:`read_blob` does.
-        """
-        if data is not None and hashlib.sha256(data).digest() == row.sha256:
-            return data
-        return self.read_blob(row)
 
     # -- what commits use -------------------------------------------------------------------------------------------
 

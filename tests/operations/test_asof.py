@@ -19,6 +19,7 @@ from kiromi.index.text.index import TextIndex
 from kiromi.operations import caller as caller_module
 from kiromi.operations.asof import resolve
 from kiromi.operations.past_indices import forget_past, indices_for
+from kiromi.session import commit as commit_module
 from tests.operations.conftest import SCHEME
 from tests.operations.finding import Watched
 from tests.operations.remembering import IDS, OTHER, answers, evolve, hits, live_on, lives, move
@@ -174,7 +175,7 @@ def test_a_memory_had_expired_by_the_clock_of_the_moment(store: kiromi.Store, mo
     short = store.append("short", ANA, expires_at=soon)
     assert store.at(1).exists(short.id)
     micros = int(soon.timestamp() * 1_000_000) + 5_000_000
-    for module in (caller_module, kiromi.operations.asof, kiromi.session.commit):  # type: ignore[attr-defined]
+    for module in (caller_module, kiromi.operations.asof, commit_module):
         monkeypatch.setattr(module, "now_micros", lambda: micros)
     taken = store.snapshot()
     assert not store.exists(short.id)

@@ -16,6 +16,7 @@ from kiromi.operations.migrate.mapping import Mapper, Place, Rule, apply_mapper,
 from kiromi.operations.migrate.targets import SCHEMA, Targets
 from kiromi.operations.present import info_of, memory_of
 from kiromi.reports.migration import Layout, MigrationCost, PartitionSize, Relocation, Unmapped
+from kiromi.session.contents import read_blob
 
 CHUNK = 10_000
 _MAPPED = 500
@@ -116,7 +117,7 @@ def _mapped(caller: Caller, mapper: Mapper, table: pa.Table) -> dict[str, Mappin
                 continue
             try:
                 with session.lease:
-                    data = session.read_blob(row)
+                    data = read_blob(session, row)
             except IntegrityError as error:
                 found[row.id] = f"its content cannot be read: {error.message}"
                 continue
