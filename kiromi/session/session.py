@@ -1,7 +1,7 @@
 """The session of one process with one tenant: the lock, the open catalog, the blobs, and the published view.
 
 Commits go through :mod:`kiromi.session.commit`; here is what they stand on: opening, recovering, catching up after
-another process wrote, reading, letting go. Everything but the constructor runs within ``lease``.
+another process wrote, letting go. Everything but the constructor runs within ``lease``.
 """
 
 import contextlib
@@ -15,32 +15,26 @@ from typing import Any, Protocol, TypeVar
 import duckdb
 
 from kiromi.blobs.base import Blobs
-from kiromi.blobs.local import LocalBlobs, make_durable_folder
+from kiromi.blobs.local import LocalBlobs
 from kiromi.blobs.objects import ObjectBlobs
-from kiromi.catalog.audit import genesis
 from kiromi.catalog.changes import BlobKey, Changes, Head
 from kiromi.catalog.database import Catalog, Meta
 from kiromi.catalog.rows import Row
 from kiromi.catalog.view import View
 from kiromi.embed.base import Embedder, Model
-from kiromi.errors import (
-    Conflict,
-    KiromiError,
-    StorageError,
-    StoreNotFound,
-    UnsupportedFormat,
-)
+from kiromi.errors import KiromiError, StorageError, UnsupportedFormat
 from kiromi.ids import IdSource
 from kiromi.partition import BUILT_INS, Assignments, Scheme
+from kiromi.session.creating import create, not_found, prepare_place
 from kiromi.session.epoch import claim_epoch
 from kiromi.session.feed import Feed
+from kiromi.session.following import caught_up, refuse_other_past, refuse_other_tenant
 from kiromi.session.lease import Lease
 from kiromi.session.location import Root
 from kiromi.session.lock import StoreLock, lock_path
 from kiromi.session.pending import Pending
-from kiromi.session.remains import refuse_lost_catalog, refuse_taken_folder, refuse_unfinished_import
+from kiromi.session.remains import refuse_lost_catalog, refuse_unfinished_import
 from kiromi.session.turns import Turns
-from kiromi.times import now_micros
 
 T = TypeVar("T")
 
@@ -112,7 +106,7 @@ class Session:
         self._meta: Meta | None = None
         self._head: Head | None = None
         self._view: View | None = None
-        self._prepare_folders()
+        prepare_place(root, tenant, self.blobs, may_create=template is not None and not read_only)
         self.lease = Lease(StoreLock(lock_path(self.catalog_path), shared=read_only), self._take, self._give)
 
     # -- what it shows ----------------------------------------------------------------------------------------------
@@ -293,25 +287,6 @@ class Session:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._catalog))
         self.lease.abandon()
 
-    def _prepare_folders(self) -> None:
-        if not self.catalog_path.exists():
-            refuse_unfinished_import(self.root, self.tenant)
-            if self._template is None or self.read_only:
-                refuse_lost_catalog(self.root, self.tenant, self.blobs)
-                raise self._not_found()
-            try:
-                make_durable_folder(str(self.catalog_path.parent))
-            except OSError as error:
-                raise StorageError(f"cannot make the folder {self.catalog_path.parent}: {error}") from error
-        refuse_taken_folder(self.catalog_path, self.tenant)
-
-    def _not_found(self) -> StoreNotFound:
-        return StoreNotFound(
-            f"no store at {self.root.url} (tenant {self.tenant!r}): give scheme= to create one",
-            root=self.root.url,
-            tenant=self.tenant,
-        )
-
     def _take(self) -> None:
         """Run with the lock newly held: open or create, catch up with what others wrote, recover."""
         if isinstance(self.blobs, LocalBlobs):
@@ -345,13 +320,15 @@ class Session:
     def _open_catalog(self) -> None:
         if not self.catalog_path.exists():
             if self._template is None or self._meta is not None:
-                raise self._not_found()
+                raise not_found(self.root, self.tenant)
             refuse_unfinished_import(self.root, self.tenant)
             refuse_lost_catalog(self.root, self.tenant, self.blobs)
         catalog = Catalog.open(self.catalog_path)
         try:
             if catalog.meta() is None:
-                self._create(catalog)
+                if self._template is None:
+                    raise not_found(self.root, self.tenant)
+                create(catalog, self.tenant, self._template, self.blobs, self.ids)
             self._adopt(catalog)
         except BaseException:
             self._catalog = None
@@ -376,22 +353,11 @@ class Session:
             catalog.close()
             raise
 
-    def _create(self, catalog: Catalog) -> None:
-        if self._template is None:
-            raise self._not_found()
-        template = Scheme.parse(self._template).template
-        now = now_micros()
-        store_id, catalog_id = self.ids.make_many(2)
-        fold_case = isinstance(self.blobs, LocalBlobs) and self.blobs.folds_case()
-        catalog.create(
-            Meta(store_id, catalog_id, self.tenant, fold_case, now), Head(0, now, genesis(store_id), 0), template
-        )
-
     def _adopt(self, catalog: Catalog) -> None:
         meta = _present(catalog.meta())
         if self._meta is not None and meta.store_id != self._meta.store_id:
             raise UnsupportedFormat(f"another store was put in place of {self.catalog_path} while this one was open")
-        self._check_tenant(meta)
+        refuse_other_tenant(self.root, self.tenant, meta)
         if isinstance(self.blobs, ObjectBlobs):
             claim_epoch(self.blobs, catalog, meta)
         places = catalog.recover()
@@ -401,34 +367,13 @@ class Session:
         self.pending.add(places, catalog.content_facts(places))
         self._recover()
 
-    def _check_tenant(self, meta: Meta) -> None:
-        # In a folder of its own a catalog goes by the folder's name; a file that was named says itself whose it is.
-        if self.root.catalog == self.catalog_path and meta.tenant != self.tenant:
-            raise Conflict(
-                f"the catalog {self.catalog_path} is that of tenant {meta.tenant!r}, not {self.tenant!r}",
-                tenant=meta.tenant,
-            )
-
     def _load(self, catalog: Catalog) -> None:
         self._meta = _present(catalog.meta())
-        self._check_tenant(self._meta)
+        refuse_other_tenant(self.root, self.tenant, self._meta)
         head = catalog.head()
         self.erased_seq = catalog.erased_seq()
-        if self._view is not None and (
-            head.seq < self.head.seq or (head.seq == self.head.seq and head.hash != self.head.hash)
-        ):
-            raise UnsupportedFormat(
-                f"the catalog {self.catalog_path} is at seq {head.seq} and not what this process last saw at seq"
-                f" {self.head.seq}: another file was put in its place"
-            )
-        if self._view is None or self._view.seq < self.erased_seq:  # erased rows leave nothing to advance by
-            view = catalog.load_view()
-        elif self._view.seq == head.seq:
-            view = self._view
-        elif self._view.seq < catalog.gc_floor():  # what ended since then may not be in the history any more
-            view = catalog.load_view()
-        else:
-            view = self._view.advance(catalog.changes_since(self._view))
+        refuse_other_past(self.catalog_path, head, self._head)
+        view = caught_up(catalog, head, self._view, self.erased_seq)
         self._load_registries(catalog)
         self.publish(view, head)
 
