@@ -1,41 +1,26 @@
-"""SIGKILL at moments all over a recovery, and over an erasure that rewrites archives (P4, P6, P14).
+"""SIGKILL at moments all over a recovery, and over an erasure that rewrites archives (P4, P6, P14)."""
 
-A child counts what it is about to call that writes to disk or runs SQL, and kills itself at a chosen one.
-"""
-
-import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import kiromi
-from kiromi import MemoryNotFound
 from tests.operations.archived import open_filled
 from tests.operations.erasing import SNAPSHOT, new_token, places_of, remember
+from tests.operations.killing import COUNTED, is_erased, points, run
 from tests.operations.test_erase_archives import archived_places
 
 SEED = 20_261_128
-_ROOT = Path(__file__).parents[2]
-_COUNTED = """
-import os, signal, sys
-import kiromi
+_COUNTED = (
+    COUNTED
+    + """
 from kiromi.operations import erase, recovering
 from kiromi.portable.archive import forget
 
-last = int(sys.argv[1])
-events = 0
-CALLS = {"execute", "begin", "commit", "close", "unlink", "rename", "replace", "rmdir", "fsync", "write", "write_table"}
-
-def profile(frame, event, argument):
-    global events
-    if event == "c_call" and argument.__name__ in CALLS:
-        events += 1
-        if events == last:
-            os.kill(os.getpid(), signal.SIGKILL)
+CALLS |= {"write", "write_table"}
 """
+)
 _RECOVER = (
     _COUNTED
     + """
@@ -57,26 +42,6 @@ print(events)
 )
 
 
-def run(code: str, last: int, *arguments: object) -> int | None:
-    """Run a program that is killed before its ``last``-th step; return the steps if it was not."""
-    child = subprocess.run(
-        [sys.executable, "-c", code, str(last), *map(str, arguments)],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert child.returncode in (0, -9), child.stderr
-    return int(child.stdout) if child.returncode == 0 else None
-
-
-def points(steps: int, kills: int) -> list[int]:
-    """Return so many steps, spread evenly."""
-    randomly = random.Random(SEED)
-    return [1 + int(steps * (number + randomly.random()) / kills) for number in range(kills)]
-
-
 def kill_recoveries(folder: Path, kills: int) -> None:
     base, archive = folder / "base", folder / "archive"
     store, ids = open_filled(base)
@@ -91,7 +56,7 @@ def kill_recoveries(folder: Path, kills: int) -> None:
     blobs = _blobs(base)
     steps = run(_RECOVER, 0, shutil.copytree(base, folder / "whole"), archive)
     assert steps is not None
-    for point in points(steps, kills):
+    for point in points(steps, kills, SEED):
         root = Path(shutil.copytree(base, folder / "killed"))
         assert run(_RECOVER, point, root, archive) is None
         assert _blobs(root) == blobs, f"step {point} of {steps}"
@@ -134,15 +99,14 @@ def kill_erasures(folder: Path, kills: int) -> int:
     steps = erase(Path(shutil.copytree(base, folder / "whole")), 0)
     assert steps is not None
     begun = 0
-    for point in points(steps, kills):
+    for point in points(steps, kills, SEED):
         root = Path(shutil.copytree(base, folder / "killed"))
         assert erase(root, point) is None
         where = f"step {point} of {steps}"
         with kiromi.open(root / "store", archive=root / "beside") as store:
-            has_begun = not any(_is_there(store, one) for one in erased)
+            has_begun = is_erased(store, erased, where)
             begun += has_begun
             if not has_begun:
-                assert all(_is_there(store, one) for one in erased), where
                 assert {place.partition("/")[0] for place in archived_places(root / "full", token)} >= {"contents"}
                 archives = [root / "full", root / "increment"]
                 assert store.erase(erased, archives=archives, dry_run=False).memories == len(erased)
@@ -160,13 +124,6 @@ def kill_erasures(folder: Path, kills: int) -> int:
             assert copy.audit_verify().problems == (), where
         shutil.rmtree(root)
     return begun
-
-
-def _is_there(store: kiromi.Store, memory_id: str) -> bool:
-    try:
-        return bool(store.history(memory_id))
-    except MemoryNotFound:
-        return False
 
 
 def test_a_killed_recovery_is_done_again(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import os
 import pickle
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
@@ -38,6 +40,8 @@ from tests.protocol.expected import (
 )
 from tests.protocol.power import Disk
 from tests.protocol.taps import Step, install
+
+J = TypeVar("J")
 
 _KILLED = 9
 _REMOTE = {"memory": "memory://store", "s3": f"s3://{remote.BUCKET}/store"}
@@ -258,15 +262,36 @@ def _kill_recovery(world: _World, rng: random.Random) -> int:
     return killed
 
 
-def main() -> None:
-    # DuckDB would import these in every child anew.
-    for name in ("pandas", "pyarrow.pandas_compat", "zoneinfo", "_strptime", "kiromi.operations.append"):
+def run_apart(module: str, job: Any) -> Outcome:
+    """Run a job in a process of its own, by a module that ends with :func:`run_as_program`."""
+    print(job)
+    done = subprocess.run(
+        [sys.executable, "-m", module, json.dumps(asdict(job))],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = Outcome(**json.loads(done.stdout))
+    print(outcome.points, "kill points,", outcome.recovery_points, "kills of a recovery")
+    return outcome
+
+
+def import_ahead(*names: str) -> None:
+    """Import what is there of these: DuckDB, or a call, would import it in every child anew."""
+    for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    job = Job(**json.loads(sys.argv[1]))
+
+
+def run_as_program(kind: type[J], run: Callable[[J, Path], Outcome], operation: str) -> None:
+    """Run the job of the command line and print what came of it; ``operation`` is the module of what is killed."""
+    import_ahead("pandas", "pyarrow.pandas_compat", "zoneinfo", "_strptime", operation)
+    job = kind(**json.loads(sys.argv[1]))
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(asdict(run_job(job, Path(folder)))))
+        print(json.dumps(asdict(run(job, Path(folder)))))
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program(Job, run_job, "kiromi.operations.append")

@@ -6,15 +6,10 @@ its k-th step; another process opens what is left, finds every memory whole, and
 the store is what it is without a kill.
 """
 
-import contextlib
-import importlib
-import json
 import random
 import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +18,7 @@ import kiromi
 from kiromi import Store
 from kiromi.testing import Fault, FaultyFileSystem
 from tests.protocol import crashing, remote
-from tests.protocol.crashing import Outcome, _fork, _spread, _with_kill, _World
+from tests.protocol.crashing import Outcome, _fork, _spread, _with_kill, _World, import_ahead, run_as_program
 from tests.protocol.expected import IDS, check_closed
 
 FIRST = "user={user}/topic={topic}"
@@ -208,17 +203,13 @@ def run_job(job: Job, folder: Path) -> Outcome:
     return Outcome(len(points), 0, failures)
 
 
-def main() -> None:
-    job = Job(**json.loads(sys.argv[1]))
-    names = ["pandas", "pyarrow.pandas_compat", "zoneinfo", "_strptime", "kiromi.operations.migrate.rollback"]
-    if job.kind == "s3":
-        names += ["boto3", "s3fs"]
-    for name in names:  # else every child would import them anew
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    with remote.server() if job.kind == "s3" else contextlib.nullcontext(), tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(asdict(run_job(job, Path(folder)))))
+def _run_with_server(job: Job, folder: Path) -> Outcome:
+    if job.kind != "s3":
+        return run_job(job, folder)
+    import_ahead("boto3", "s3fs")
+    with remote.server():
+        return run_job(job, folder)
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program(Job, _run_with_server, "kiromi.operations.migrate.rollback")

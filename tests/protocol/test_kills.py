@@ -1,16 +1,12 @@
 """The real store, killed at the steps it takes on disk, holds all that was acknowledged and nothing by halves."""
 
 import itertools
-import json
 import random
-import subprocess
-import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
-from tests.protocol.crashing import Job, Outcome
+from tests.protocol.crashing import Job, Outcome, run_apart
 from tests.protocol.expected import STEPS, states_of
 
 ALL_STEPS = (
@@ -30,19 +26,7 @@ JOBS = {
 
 
 def run(job: Job) -> Outcome:
-    """Run a job in a process of its own."""
-    print(job)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.protocol.crashing", json.dumps(asdict(job))],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    outcome = Outcome(**json.loads(done.stdout))
-    print(outcome.points, "kill points,", outcome.recovery_points, "kills of a recovery")
-    return outcome
+    return run_apart("tests.protocol.crashing", job)
 
 
 @pytest.mark.parametrize("name", JOBS)

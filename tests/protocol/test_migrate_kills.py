@@ -1,14 +1,10 @@
 """A scheme migration killed at the steps it takes on disk resumes to the same end, or rolls back."""
 
-import json
-import subprocess
-import sys
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from tests.protocol.crashing import Outcome
+from tests.protocol.crashing import Outcome, run_apart
 from tests.protocol.migrating import Job
 
 JOBS = {
@@ -26,19 +22,7 @@ JOBS = {
 
 
 def run(job: Job) -> Outcome:
-    """Run a job in a process of its own."""
-    print(job)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.protocol.migrating", json.dumps(asdict(job))],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    outcome = Outcome(**json.loads(done.stdout))
-    print(outcome.points, "kill points")
-    return outcome
+    return run_apart("tests.protocol.migrating", job)
 
 
 @pytest.mark.parametrize("name", JOBS)
