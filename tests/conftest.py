@@ -14,5 +14,5 @@ _BASE = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("dev", _BASE, max_examples=50)
-settings.register_profile("ci", _BASE, max_examples=100, database=None)
+settings.register_profile("ci", _BASE, max_examples=60, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         # What is shown is UTF-8 whatever the locale says; a lone surrogate must not end the program.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = typer.main.get_command(app())(list(arguments), prog_name="kiromi", standalone_mode=False)
+        code = _command()(list(arguments), prog_name="kiromi", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
         _tell(_usage(error), f"{error.format_message()}\n{_hint(error)}", arguments)
@@ -65,6 +66,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the edge: every error gets its exit code here
         return _told(error.error if isinstance(error, Ended) else error, arguments)
     return int(code or 0)
+
+
+@cache
+def _command() -> Any:
+    """Return the program as it runs; building it takes longer than many a command, so a process does it once."""
+    return typer.main.get_command(app())
 
 
 def app() -> typer.Typer:
