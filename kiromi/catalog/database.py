@@ -396,6 +396,11 @@ class Catalog:
         pa.default_memory_pool().release_unused()
         return view
 
+    def count_since(self, seq: int) -> int:
+        """Return how many live rows began after an operation."""
+        found = self._connection.execute("SELECT count(*) FROM memories WHERE begin_seq > ?", [seq]).fetchall()
+        return int(found[0][0])
+
     def changes_since(self, view: View) -> Changes:
         """Return what happened to the live rows since a view, for catching up after another process wrote."""
         head = self.head()

@@ -8,6 +8,9 @@ from kiromi.catalog.view import View
 from kiromi.errors import Conflict, UnsupportedFormat
 from kiromi.session.location import Root
 
+_MANY = 10_000
+"""Rows that changed, up to which a view is always advanced."""
+
 
 def refuse_other_tenant(root: Root, tenant: str, meta: Meta) -> None:
     """Refuse the catalog of another tenant.
@@ -44,5 +47,7 @@ def caught_up(catalog: Catalog, head: Head, view: View | None, erased_seq: int) 
     if view.seq == head.seq:
         return view
     if view.seq < catalog.gc_floor():  # what ended since then may not be in the history any more
+        return catalog.load_view()
+    if catalog.count_since(view.seq) > max(_MANY, view.count // 4):  # such as a migration: columns are read quicker
         return catalog.load_view()
     return view.advance(catalog.changes_since(view))

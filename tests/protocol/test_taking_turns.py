@@ -10,6 +10,7 @@ import pytest
 
 import kiromi
 from kiromi import InvalidInput, StoreLocked
+from kiromi.session import following
 from kiromi.session.lease import USED_AFTER_FORK
 from kiromi.session.lock import StoreLock
 from tests.protocol.expected import IDS, SCHEME
@@ -76,6 +77,26 @@ def test_an_idle_store_is_handed_over_and_back(root: Path) -> None:
             assert other.hear() == str(2 * turn)
         assert len(store.list_ids({"topic": "b"})) == 3
         assert len(store.get_many(store.list_ids())) == 6
+
+
+@pytest.mark.parametrize("many", [0, 1_000], ids=["anew", "advanced"])
+def test_a_process_follows_a_migration_by_another(root: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(following, "_MANY", many)
+    code = """
+        with kiromi.open(root) as store:
+            store.migrate_scheme("by={topic}", batch_size=2)
+            store.delete(store.list_ids()[0])
+            store.append("theirs", {"topic": "c"})
+            say("done")
+    """
+    with kiromi.open(root, scheme=SCHEME) as store:
+        for number in range(5):
+            store.append(f"number {number}", {"topic": f"t{number}"})
+        with python(code, root) as other:
+            assert other.hear() == "done"
+        assert {info.path.split("/")[1] for info in store.list().items} == {"by=t1", "by=t2", "by=t3", "by=t4", "by=c"}
+        assert len(store.get_many(store.list_ids())) == store.count() == 5
+        assert store.verify(read_data=True).problems == ()
 
 
 def test_no_update_is_lost_between_two_processes_of_two_threads(root: Path) -> None:
