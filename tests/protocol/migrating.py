@@ -39,6 +39,8 @@ class Job:
     """``resume`` or ``rollback``: what comes after the kill."""
     is_rollback: bool = False
     """Whether the rollback is what is killed."""
+    was_paused: bool = False
+    """Whether the migration that is rolled back had moved only some."""
     loses_power: bool = False
     has_faults: bool = False
     """Whether the object store loses answers and refuses calls besides."""
@@ -63,7 +65,13 @@ def _create(world: _World, job: Job) -> None:
             for n, each in enumerate(MINE)
         )
         if job.is_rollback:
-            store.migrate_scheme(SECOND, set=SETS, batch_size=BATCH, reindex=False)
+
+            def pause(what: str, done: int, total: int) -> None:
+                if job.was_paused and what == "move":
+                    store.pause_migration()
+
+            report = store.migrate_scheme(SECOND, set=SETS, batch_size=BATCH, reindex=False, on_progress=pause)
+            assert report.moved == (BATCH if job.was_paused else COUNT)
     world.keep_objects()
 
 

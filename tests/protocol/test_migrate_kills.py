@@ -17,6 +17,7 @@ JOBS = {
     "S3 with faults, resumed": Job(kind="s3", has_faults=True),
     "S3 with faults, rolled back": Job(kind="s3", has_faults=True, then="rollback"),
     "rollback, resumed": Job(is_rollback=True),
+    "rollback of a part, resumed": Job(is_rollback=True, was_paused=True),
     "rollback, objects, resumed": Job(kind="memory", is_rollback=True),
 }
 
