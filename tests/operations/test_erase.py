@@ -21,10 +21,13 @@ from kiromi.operations.jobs import begin
 from kiromi.operations.retiring import digest_of, last_numbers
 from kiromi.session.commit import run
 from kiromi.session.operation import Operation
+from kiromi.testing import Fault, FaultyFileSystem
+from tests.blobs.s3 import BUCKET, s3_options
 from tests.operations.conftest import SCHEME
 from tests.operations.erasing import places_of
 from tests.protocol.processes import python
 
+__all__ = ["s3_options"]
 ANA = {"user": "ana"}
 
 
@@ -384,9 +387,11 @@ def test_another_process_shows_it_no_more(store: Store, root: Path) -> None:
     assert store.verify().is_clean
 
 
-def test_on_object_stores(tmp_path: Path) -> None:
-    url = f"memory://{uuid.uuid4()}"
-    with kiromi.open(url, scheme=SCHEME, catalog=tmp_path) as store:
+@pytest.mark.parametrize("kind", ["memory", "s3"])
+def test_on_object_stores(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    options = request.getfixturevalue("s3_options") if kind == "s3" else {}
+    url = f"s3://{BUCKET}/{uuid.uuid4()}" if kind == "s3" else f"memory://{uuid.uuid4()}"
+    with kiromi.open(url, scheme=SCHEME, catalog=tmp_path, storage_options=options) as store:
         one, other = store.append("one", ANA), store.append("other", ANA)
         store.update(one.id, content="one, changed")
         store.search("one")
@@ -394,13 +399,32 @@ def test_on_object_stores(tmp_path: Path) -> None:
         assert (receipt.blobs, receipt.index) == (2, True)
         store.append("more", ANA)
         assert store.verify(read_data=True).is_clean
-    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
     names = [name for name in filesystem.find(path) if "/epoch/" not in name]
     assert len(names) == 2
     assert not any(one.id in name for name in names)
     assert places_of(tmp_path, one.id) == set()
-    with kiromi.open(url, catalog=tmp_path) as store:
+    with kiromi.open(url, catalog=tmp_path, storage_options=options) as store:
         assert store.get(other.id).text == "other"
+
+
+def test_an_object_store_that_gives_no_answers_keeps_the_erasure_open(
+    s3_options: dict[str, object], tmp_path: Path
+) -> None:
+    url = f"s3://{BUCKET}/{uuid.uuid4()}"
+    with kiromi.open(url, scheme=SCHEME, catalog=tmp_path, storage_options=s3_options) as store:
+        one = store.append("one", ANA)
+        faulty = FaultyFileSystem.below(store)
+        faulty.faults = [Fault("rm_file", TimeoutError("no answer"), after=True, times=100)]
+        with pytest.raises(StorageError, match="no answer"):
+            store.erase([one.id], dry_run=False)
+        faulty.faults = []
+    with kiromi.open(url, catalog=tmp_path, storage_options=s3_options) as store:  # finishes it
+        assert not store.exists(one.id)
+        with pytest.raises(MemoryNotFound):
+            store.history(one.id)
+        assert store.verify(read_data=True).is_clean
+    assert places_of(tmp_path, one.id) == set()
 
 
 def test_the_new_catalog_has_the_tables_of_the_old_one(store: Store, root: Path) -> None:
