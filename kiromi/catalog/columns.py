@@ -1,7 +1,8 @@
 """Live rows by column, in pages: what the segments of a view are made of.
 
 Columns do not change. What is made of them shares every page in which nothing is different, so moving a batch of
-neighbours in a million rows copies a page or two, and appending copies nothing of what was there.
+neighbours in a million rows copies a page or two, and appending copies nothing of what was there. The ids are not among
+them: whoever looks up a row has its id, in a form that can be searched.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kiromi.catalog.rows import ROW_SCHEMA, Row, integer_times
+from kiromi.catalog.rows import ROW_SCHEMA, Row, id_column, integer_times, integers
 
 PAGE_ROWS = 8_192
 Positions: TypeAlias = npt.NDArray[np.int64]
-_TAGS = Row._fields.index("tags")
+_ID, _TAGS = Row._fields.index("id"), Row._fields.index("tags")
+_NO_ID = pa.scalar(None, pa.string())
 
 
 class _Page:
@@ -35,8 +37,9 @@ class _Page:
         self._blank[_TAGS] = tuple(self._blank[_TAGS] or ())
         self._readers = tuple((i, _reader(c)) for i, c in enumerate(columns) if not isinstance(c, pa.Scalar))
 
-    def row(self, index: int) -> Row:
+    def row(self, index: int, memory_id: str) -> Row:
         values = self._blank.copy()
+        values[_ID] = memory_id
         for place, read in self._readers:
             values[place] = read(index)
         return Row._make(values)
@@ -53,7 +56,10 @@ _Piece: TypeAlias = tuple[_Page, Positions]
 
 
 class Columns:
-    """Rows by column, in the order of ``ROW_SCHEMA``, times as ``int64``; every page but the last is full."""
+    """Rows by column but for their ids, in the order of ``ROW_SCHEMA``, times as ``int64``.
+
+    All pages but the last are full.
+    """
 
     __slots__ = ("_count", "_pages")
 
@@ -62,24 +68,31 @@ class Columns:
         self._count = sum(page.count for page in pages)
 
     @classmethod
-    def of(cls, table: pa.Table) -> "Columns":
-        """Return the rows of a table with the columns of ``ROW_SCHEMA``, copied."""
-        table = integer_times(table)
-        pages = []
-        for start in range(0, len(table), PAGE_ROWS):
-            part = table.slice(start, PAGE_ROWS)
-            pages.append(_Page([_copied(_compact(column)) for column in part.columns], len(part)))
-        return cls(pages)
+    def of(cls, table: pa.Table, order: Positions | None = None) -> "Columns":
+        """Return the rows of a table with the columns of ``ROW_SCHEMA``, copied; in an order, if they are in another.
 
-    def row(self, index: int) -> Row:
-        """Return one row."""
+        Column by column, so that a large table takes little more memory than the result.
+        """
+        indices = None if order is None else pa.array(order)
+        starts = range(0, len(table), PAGE_ROWS)
+        pages: list[list[pa.Array | pa.Scalar]] = [[_NO_ID] for _ in starts]
+        for column in table.columns[_ID + 1 :]:
+            column = integers(column) if indices is None else integers(column).take(indices)
+            for page, start in zip(pages, starts, strict=True):
+                page.append(_copied(_compact(column.slice(start, PAGE_ROWS))))
+        return cls([_Page(page, min(PAGE_ROWS, len(table) - start)) for page, start in zip(pages, starts, strict=True)])
+
+    def row(self, index: int, memory_id: str) -> Row:
+        """Return one row, whose id is that."""
         page, place = divmod(index, PAGE_ROWS)
-        return self._pages[page].row(place)
+        return self._pages[page].row(place, memory_id)
 
-    def take(self, positions: Positions) -> pa.Table:
-        """Return the rows at ascending positions as a table that shares nothing with these."""
+    def take(self, positions: Positions, ids: npt.NDArray[np.bytes_]) -> pa.Table:
+        """Return the rows at ascending positions, whose ids are those, as a table that shares nothing with these."""
         parts = [page.take(inside) for page, inside in self._pieces(positions)]
-        return pa.concat_tables(parts) if parts else integer_times(ROW_SCHEMA.empty_table())
+        if not parts:
+            return integer_times(ROW_SCHEMA.empty_table())
+        return pa.concat_tables(parts).set_column(_ID, "id", id_column(ids))
 
     def merged(self, newer: "Columns", kept: npt.NDArray[np.bool_], order: Positions) -> "Columns":
         """Return the kept rows of these and then those of others, taken in an order that keeps either's own."""

@@ -158,8 +158,13 @@ def integer_times(table: pa.Table) -> pa.Table:
     """Return the table with its timestamps as 64-bit integers, as :class:`Row` has them."""
     for index, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
-            table = table.set_column(index, field.name, table.column(index).cast(_TIME).cast(pa.int64()))
+            table = table.set_column(index, field.name, integers(table.column(index)))
     return table
+
+
+def integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return timestamps as 64-bit integers, and any other column as it is."""
+    return column.cast(_TIME).cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
 
 
 def to_rows(table: pa.Table) -> list[Row]:
@@ -167,6 +172,13 @@ def to_rows(table: pa.Table) -> list[Row]:
     columns = [column.to_pylist() for column in integer_times(table).columns]
     columns[_TAGS] = [tuple(tags) for tags in columns[_TAGS]]
     return [Row._make(values) for values in zip(*columns, strict=True)]
+
+
+def id_column(ids: npt.NDArray[np.bytes_]) -> pa.Array:
+    """Return fixed-width ids as a column; the inverse of :func:`id_matrix`."""
+    offsets = np.arange(len(ids) + 1, dtype=np.int32) * _ID_BYTES
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(ids))]
+    return pa.Array.from_buffers(pa.string(), len(ids), buffers)
 
 
 def id_matrix(column: pa.ChunkedArray) -> npt.NDArray[np.bytes_]:

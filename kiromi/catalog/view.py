@@ -23,6 +23,8 @@ _BULK_ROWS = 256
 """A commit of so many rows becomes a segment at once."""
 _COPIED = 4
 """Rows are replaced in their pages at once if at most so many are copied for one."""
+_LARGE_ROWS = 100_000
+"""What earlier merges left over is given back to the system before so many rows are merged."""
 _FEW_PAGES = 2
 """So many pages are copied however few rows change: that costs less than the commit."""
 
@@ -99,7 +101,9 @@ class View:
         for segment in self._segments:
             index = segment.find(key)
             if index >= 0:
-                return None if segment.gone is not None and segment.gone[index] else segment.columns.row(index)
+                return (
+                    None if segment.gone is not None and segment.gone[index] else segment.columns.row(index, memory_id)
+                )
         return None
 
     def __contains__(self, memory_id: str) -> bool:
@@ -142,7 +146,7 @@ class View:
             if segment.gone is not None:
                 positions = positions[~segment.gone[positions]]
             if len(positions):
-                parts.append(segment.columns.take(positions))
+                parts.append(segment.columns.take(positions, segment.ids[positions]))
             missing = missing[~is_found]
         if not parts:
             return integer_times(ROW_SCHEMA.empty_table())
@@ -193,7 +197,7 @@ def _sorted(table: pa.Table, gone: np.ndarray | None) -> _Segment:
     if bool((ids[:-1] < ids[1:]).all()):
         return _Segment(Columns.of(table), ids, gone)
     order = np.argsort(ids, kind="stable")
-    return _Segment(Columns.of(table.take(pa.array(order))), ids[order], None if gone is None else gone[order])
+    return _Segment(Columns.of(table, order), ids[order], None if gone is None else gone[order])
 
 
 def _moved(moves: Moves, segments: tuple[_Segment, ...]) -> tuple[_Segment, ...]:
@@ -231,6 +235,8 @@ def _merged(newer: _Segment, older: _Segment, *, is_oldest: bool) -> _Segment:
     is_here, positions = older.find_all(newer.ids)
     if is_here.all() and newer.gone is None and older.gone is None:  # no other memories, such as of a scheme migration
         return older.replaced(newer.columns, positions)
+    if len(older) >= _LARGE_ROWS:
+        pa.default_memory_pool().release_unused()
     kept = np.ones(len(older), dtype=bool)
     kept[positions] = False
     ids = np.concatenate([older.ids[kept], newer.ids])
