@@ -25,7 +25,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kiromi demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --randomly-seed=$(SEED) --hypothesis-seed=$(SEED) --cov $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --randomly-seed=$(SEED) --hypothesis-seed=$(SEED) --cov $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check
