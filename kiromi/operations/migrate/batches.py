@@ -35,7 +35,9 @@ _NEXT = (
 )
 _AIMED = ("scheme", "partition", "attributes")
 """What a move changes."""
-_VACATED = "SELECT DISTINCT h.partition FROM history h JOIN migration_batches b ON b.job = ? AND b.seq = h.end_seq"
+_VACATED = (
+    "SELECT DISTINCT h.partition FROM history h JOIN migration_batches b ON b.job IN (?, ?) AND b.seq = h.end_seq"
+)
 _GIVE_WAY_S = 0.001
 """Between two batches, so that writers that wait get their turn: locks are not fair."""
 
@@ -108,11 +110,15 @@ def _batch(caller: Caller, begun: Job, retarget: Retarget, size: int) -> tuple[i
 
 
 def _plan_end(caller: Caller, operation: Operation, job: Job) -> None:
-    """Plan to end a job: folders that its batches left empty go first, so that a kill leaves none behind."""
+    """Plan to end a job: folders that its batches left empty go first, so that a kill leaves none behind.
+
+    A rollback looks after those of what it undoes too: that may not have come to its end.
+    """
     session = caller.session
+    emptied_by = [job.id, job.params["rollback_of"] or job.id]
     session.sync_settled()
     with session.catalog.snapshot() as cursor:
-        vacated = [f"data/{path}" for (path,) in cursor.execute(_VACATED, [job.id]).fetchall()]
+        vacated = [f"data/{path}" for (path,) in cursor.execute(_VACATED, emptied_by).fetchall()]
     session.blobs.remove_empty(vacated)
     jobs.end(operation, job.id, "done")
     operation.record("migrate_end", None, {"job": job.id, "done": job.done})
