@@ -76,6 +76,14 @@ class Rule:
         names = [name for name in BUILT_INS if name in values]
         return self._place(row.attributes, names, [getattr(row, name) for name in names], given)
 
+    def filled(self, row: Row) -> dict[str, Any]:
+        """Return the attributes of a row with those of ``set``; without them, where they cannot be made."""
+        attributes: dict[str, Any] = decode_attributes(row.attributes)
+        try:
+            return attributes | self.sets.texts(row_values(row))
+        except InvalidInput:
+            return attributes
+
     def _place(self, text: str, names: list[str], built_ins: list[Any], given: Mapping[str, Any]) -> Place | str:
         """Return where a memory goes.
 
