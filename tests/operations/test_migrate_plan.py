@@ -327,6 +327,17 @@ def test_plan_leaves_no_room_for_other_arguments(store: kiromi.Store) -> None:
 def test_schemes_are_not_for_scoped_handles(store: kiromi.Store) -> None:
     fill(store, 2)
     scoped = store.scoped({"user": "U0"})
-    for call in (lambda: scoped.migrate_scheme(SECOND), lambda: scoped.evolve_scheme(SECOND)):
+    migrate(store, SECOND)
+    lay = store.get_many(store.list_ids())
+    for call in (
+        lambda: scoped.migrate_scheme(FIRST),
+        lambda: scoped.migrate_scheme(FIRST, dry_run=True),
+        lambda: scoped.evolve_scheme(FIRST),
+        scoped.migration_status,
+        scoped.pause_migration,
+        scoped.resume_migration,
+        scoped.rollback_migration,
+    ):
         with pytest.raises(InvalidInput, match="whole tenant"):
             call()
+    assert store.get_many(store.list_ids()) == lay

@@ -15,7 +15,7 @@ from kiromi.operations.evolve import number_of, plan_activate
 from kiromi.operations.migrate.batches import KIND, Pace, carry_out
 from kiromi.operations.migrate.mapping import Mapper, Rule, load_mapper, reference_of
 from kiromi.operations.migrate.plan import Drawn, draw
-from kiromi.operations.migrate.status import refuse_beside_migration, report_of
+from kiromi.operations.migrate.status import refuse_beside_migration, refuse_scoped, report_of
 from kiromi.operations.migrate.targets import stored
 from kiromi.operations.snapshots import plan_snapshot
 from kiromi.partition import Assignments, Scheme
@@ -210,8 +210,7 @@ def _refuse_unmapped(asked: Asked, parts: list[Drawn]) -> None:
 
 
 def _check(caller: Caller) -> None:
-    if caller.scope.wanted:
-        raise InvalidInput("schemes are of the whole tenant: ask an unscoped handle, with within= for a part")
+    refuse_scoped(caller)
     if caller.moment is not None:
         raise InvalidInput("a view of the past cannot be migrated")
 
