@@ -40,6 +40,8 @@ _VACATED = (
 )
 _GIVE_WAY_S = 0.001
 """Between two batches, so that writers that wait get their turn: locks are not fair."""
+_ASK_S = 0.5
+"""Of a pause, between two looks at whether it is to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,16 @@ def _batches(caller: Caller, begun: Job, retarget: Retarget, pace: Pace) -> str:
         pace.on_progress("move", done, begun.total)
         if status != "running":
             return status
-        time.sleep(max(_GIVE_WAY_S, pace.pause_s))
+        _rest(pace, done, begun.total)
+
+
+def _rest(pace: Pace, done: int, total: int) -> None:
+    """Wait between two batches; whoever wants to stop the run is asked now and then."""
+    end = time.monotonic() + max(_GIVE_WAY_S, pace.pause_s)
+    while (left := end - time.monotonic()) > _ASK_S:
+        time.sleep(_ASK_S)
+        pace.on_progress("move", done, total)
+    time.sleep(max(0.0, left))
 
 
 def _batch(caller: Caller, begun: Job, retarget: Retarget, size: int) -> tuple[int, str]:

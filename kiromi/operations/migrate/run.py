@@ -13,7 +13,7 @@ from kiromi.operations import jobs
 from kiromi.operations.caller import Caller
 from kiromi.operations.evolve import number_of, plan_activate
 from kiromi.operations.migrate.batches import KIND, Pace, carry_out
-from kiromi.operations.migrate.mapping import Mapper, Rule, load_mapper, reference_of
+from kiromi.operations.migrate.mapping import Mapper, Rule, digest_of, load_mapper, reference_of
 from kiromi.operations.migrate.plan import Drawn, draw
 from kiromi.operations.migrate.status import refuse_beside_migration, refuse_scoped, report_of
 from kiromi.operations.migrate.targets import stored
@@ -62,12 +62,16 @@ class Asked:
         """Return what a plan says; its mapper is loaded by name unless it is given.
 
         Raises:
-            InvalidInput: another mapper is given, or the plan's cannot be loaded.
+            InvalidInput: another mapper is given, or the plan's cannot be loaded or is not what it was.
         """
+        if not isinstance(plan, MigrationPlan):
+            raise InvalidInput(f"plan={plan!r} is a {type(plan).__name__}; accepted: the MigrationPlan of a dry run")
         if mapper is not None and reference_of(mapper) != plan.mapper:
             raise InvalidInput(f"the plan was made with the mapper {plan.mapper!r}, not {reference_of(mapper)!r}")
         if mapper is None and plan.mapper is not None:
             mapper = load_mapper(plan.mapper)
+        if mapper is not None and digest_of(mapper) != plan.mapper_digest:
+            raise InvalidInput(f"the mapper {plan.mapper!r} is not what it was when the plan was made: plan anew")
         return replace(cls.of(plan.template, plan.set, mapper, plan.within, plan.on_error), plan=plan)
 
 
@@ -84,8 +88,10 @@ def plan_migration(caller: Caller, asked: Asked, on_progress: Callable[[str, int
         former=former,
         set=asked.sets.as_mapping(),
         mapper=asked.mapper_name,
+        mapper_digest=None if asked.mapper is None else digest_of(asked.mapper),
         within=asked.within,
         on_error=asked.on_error,
+        store=session.meta.store_id,
         seq=drawn.seq,
         moved=drawn.moved,
         unmoved=drawn.unmoved,
@@ -217,8 +223,12 @@ def _check(caller: Caller) -> None:
 
 def _check_plan(caller: Caller, plan: MigrationPlan) -> None:
     session = caller.session
+    if plan.store != session.meta.store_id:
+        raise InvalidInput(f"the plan is another store's: of {plan.store}, this is {session.meta.store_id}")
     if plan.seq > session.view.seq:
-        raise InvalidInput(f"the plan saw operation {plan.seq}, this store is at {session.view.seq}: it is another's")
+        raise InvalidInput(
+            f"the plan saw operation {plan.seq}, this store is at {session.view.seq}: it is of another copy"
+        )
     active = session.schemes[session.active_scheme].template
     if active != plan.former:
         raise MigrationConflict(

@@ -131,5 +131,6 @@ def report_of(caller: Caller, job_id: str) -> MigrationReport:
             left=tuple(Unmapped(*values) for values in left),
             size_bytes=int(size),
             batches=int(batches),
+            pending=len(caller.session.pending.unsettled),
             kept=int(kept),
         )
