@@ -25,11 +25,11 @@ from typing import Any
 import kiromi
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.layouts import plan_lines, report_lines
-from kiromi.cli.migrate import read_plan, write_plan
+from kiromi.cli.migrate import mapper_of, read_plan, write_plan
 from kiromi.cli.progress import staged_progress, stops_between_batches
 from kiromi.cli.settings import Settings
 from kiromi.cli.shown import plain
-from kiromi.operations.migrate.mapping import load_mapper
+from kiromi.cli.values import pairs
 from kiromi.reports.migration import MigrationPlan, MigrationReport
 
 DONE, LEFT, REFUSED, PROBLEMS, STOPPED = 0, 1, 2, 3, 130
@@ -52,13 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plan(store: kiromi.Store, options: argparse.Namespace) -> int:
-    sets = dict(_pair(each) for each in options.set)
-    mapper = None if options.mapper is None else load_mapper(options.mapper)
+    sets = {name: str(value) for name, value in pairs(options.set, "--set").items()}
     plan = store.migrate_scheme(
         options.scheme,
         set=sets or None,
-        mapper=mapper,
-        within=dict(_pair(each) for each in options.within) or None,
+        mapper=mapper_of(options.mapper),
+        within=pairs(options.within, "--within") or None,
         on_error=options.on_error,
         dry_run=True,
     )
@@ -72,7 +71,8 @@ def _plan(store: kiromi.Store, options: argparse.Namespace) -> int:
 def _apply(store: kiromi.Store, options: argparse.Namespace) -> int:
     plan = read_plan(options.plan)
     print("\n".join(plan_lines(plan)))
-    return _run(store, options, lambda **how: store.migrate_scheme(plan=plan, **how))
+    mapper = mapper_of(plan.mapper)
+    return _run(store, options, lambda **how: store.migrate_scheme(plan=plan, mapper=mapper, **how))
 
 
 def _resume(store: kiromi.Store, options: argparse.Namespace) -> int:
@@ -85,6 +85,11 @@ def _rollback(store: kiromi.Store, options: argparse.Namespace) -> int:
 
 def _run(store: kiromi.Store, options: argparse.Namespace, do: Callable[..., Any]) -> int:
     """Carry something out with a progress bar, then verify the store and write the report."""
+    if options.report is not None:
+        try:
+            options.report.touch()  # before anything moves
+        except OSError as error:
+            raise kiromi.InvalidInput(f"cannot write the report {options.report}: {error}") from error
     cli = Invocation(Settings())
     stopped = "stopped after a batch; resume goes on, rollback undoes it"
     with staged_progress(cli) as advance, stops_between_batches(cli, stopped) as check:
@@ -107,13 +112,6 @@ def _run(store: kiromi.Store, options: argparse.Namespace, do: Callable[..., Any
     return PROBLEMS if problems else LEFT if report.left else DONE
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise kiromi.InvalidInput(f"{text!r}: expected NAME=VALUE")
-    return name, value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Move a store to another partition scheme: plan, review, apply, verify, report."
@@ -133,7 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("scheme", metavar="SCHEME", help="the new template")
     plan.add_argument("--set", action="append", default=[], metavar="NAME=SEGMENT", help="an attribute to fill")
     plan.add_argument("--mapper", metavar="MODULE:FUNCTION", help="from a memory to attributes to set")
-    plan.add_argument("--within", action="append", default=[], metavar="NAME=VALUE", help="only in this partition")
+    plan.add_argument(
+        "--within",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="only in this partition; NAME:=JSON is typed",
+    )
     plan.add_argument("--on-error", choices=("abort", "skip"), default="abort", help="if memories cannot be mapped")
     plan.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the plan goes")
     apply = add("apply", _apply, "carry a plan out")

@@ -62,7 +62,13 @@ def report_lines(report: MigrationReport) -> Iterator[str]:
         yield f"left  {each.id}  {each.reason}"
     if len(report.left) > _NAMED:
         yield f"left  and {len(report.left) - _NAMED:,} more"
-    yield f"the scheme is {report.template}" if report.status == "done" else "paused: kiromi migrate resume goes on"
+    if report.pending:
+        yield f"{shown.count_text(report.pending, 'blob')} could not be moved yet: kiromi verify says why"
+    if report.status == "paused":
+        yield "paused: kiromi migrate resume goes on"
+    else:
+        undone = "rolled back meanwhile: " if report.status == "rolled_back" else ""
+        yield f"{undone}the scheme is {report.template}"
 
 
 def _layout_lines(title: str, layout: Layout) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,9 +28,7 @@ evolving = typer.Typer()
 
 _BATCH = 5_000
 _RESUME = "stopped after a batch. To go on: kiromi migrate resume; to undo it: kiromi migrate rollback"
-_Template = Annotated[
-    str | None, typer.Argument(metavar="[SCHEME]", help="The new scheme, as in topic={topic|inbox}/user={user}.")
-]
+_SCHEME = typer.Argument(metavar="SCHEME", help="The new scheme, as in topic={topic|inbox}/user={user}.")
 _Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -43,7 +42,7 @@ _Mapper = Annotated[
     typer.Option(
         "--mapper",
         metavar="MODULE:FUNCTION",
-        help="A function from a memory to attributes to set, called once for each.",
+        help="A function from a memory to attributes to set, called once for each; its module may lie in this folder.",
     ),
 ]
 _Skip = Annotated[
@@ -68,7 +67,7 @@ _NoReindex = Annotated[
 )
 def plan(
     cli: Invocation,
-    template: _Template = None,
+    template: Annotated[str, _SCHEME],
     sets: _Set = None,
     mapper: _Mapper = None,
     within: options.Within = None,
@@ -102,7 +101,7 @@ def plan(
 )
 def run(
     cli: Invocation,
-    template: _Template = None,
+    template: Annotated[str | None, _SCHEME] = None,
     sets: _Set = None,
     mapper: _Mapper = None,
     within: options.Within = None,
@@ -123,7 +122,10 @@ def run(
     if file is not None:
         if any((template, sets, mapper, within, is_skipping)):
             raise InvalidInput("--plan says scheme, set, mapper and scope already: leave them out")
-        asked = {"plan": read_plan(file)}
+        kept = read_plan(file)
+        asked = {"plan": kept, "mapper": mapper_of(kept.mapper)}
+    elif template is None:
+        raise InvalidInput("nothing says where to: give the new SCHEME, or --plan FILE")
     with cli.open() as store, _stoppable(cli) as advance:
         report: Any = store.migrate_scheme(
             **asked, batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
@@ -242,18 +244,26 @@ def _asked(
     return {
         "new": template,
         "set": {name: str(value) for name, value in pairs(sets or [], "--set").items()} or None,
-        "mapper": _loaded(mapper),
+        "mapper": mapper_of(mapper),
         "within": pairs(within or [], "--within") or None,
         "on_error": "skip" if is_skipping else "abort",
     }
 
 
-def _loaded(mapper: str | None) -> "Mapper | None":
-    if mapper is None:
+def mapper_of(reference: str | None) -> "Mapper | None":
+    """Return the function that ``module:function`` names; the module may lie in the working folder.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if reference is None:
         return None
     from kiromi.operations.migrate.mapping import load_mapper
 
-    return load_mapper(mapper)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that nothing there hides what is installed
+    return load_mapper(reference)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 import kiromi
+from kiromi.cli.layouts import report_lines
 from tests.cli.running import SCHEME, Program
 
 OTHER = "topic={topic|inbox}/user={user}"
@@ -96,6 +98,33 @@ def test_ctrl_c_ends_it_after_a_batch_and_resume_goes_on(filled: Program, monkey
     assert filled("migrate", "resume", "--json").document["moved"] == 4
     assert "no migration is under way" in filled("migrate", "resume", code=7).notes
     assert filled("verify").code == 0
+
+
+def test_a_mapper_may_lie_in_the_working_folder(
+    filled: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mapper_beside.py").write_text("def sign(memory):\n    return {'sign': memory.attributes['user']}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / "plan.json"
+    filled("migrate", "plan", "{sign}", "--mapper", "mapper_beside:sign", "--out", file)
+    assert filled("migrate", "run", "--plan", file).text.startswith("moved: 4 memories")
+    notes = filled("migrate", "plan", "{sign}", "--mapper", "no_such_module:sign", code=2).notes
+    assert "'no_such_module:sign' cannot be loaded" in notes
+    assert "or --plan FILE" in filled("migrate", "run", code=2).notes
+
+
+def test_what_could_not_be_moved_yet_is_told(filled: Program) -> None:
+    (filled.root / "default" / "data" / "all").write_text("a file of somebody else")
+    assert "4 blobs could not be moved yet: kiromi verify says why" in filled("migrate", "run", "all").text
+
+
+def test_a_run_that_was_rolled_back_elsewhere_says_so() -> None:
+    report = kiromi.MigrationReport(
+        job="j", is_rollback=False, status="rolled_back", template=SCHEME, snapshot=None, moved=1, unmoved=0, changed=0,
+        deleted=0, left=(), size_bytes=1, batches=1, pending=0,
+    )  # fmt: skip
+    assert list(report_lines(report))[-1] == f"rolled back meanwhile: the scheme is {SCHEME}"
 
 
 def test_evolve_is_for_new_memories(filled: Program) -> None:

@@ -43,6 +43,20 @@ def test_plan_apply_and_rollback(root: Path, tmp_path: Path, capsys: pytest.Capt
     assert tree(root) == before
 
 
+def test_a_scope_may_be_typed_and_the_report_is_tried_first(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "plan.json"
+    assert run("plan", root, "{n}", "--out", file) == 0
+    before = tree(root)
+    assert run("apply", root, file, "--report", tmp_path / "no" / "report.json") == 2
+    assert "cannot write the report" in capsys.readouterr().err
+    assert tree(root) == before
+    assert run("apply", root, file) == 0
+    assert run("plan", root, SECOND, "--within", "n:=4", "--out", file) == 0
+    assert json.loads(file.read_text())["moved"] == 1
+
+
 def test_an_edited_plan_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.json"
     run("plan", root, SECOND, "--out", file)
