@@ -20,7 +20,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import kiromi
 from kiromi.cli.invocation import Invocation
@@ -28,7 +28,7 @@ from kiromi.cli.layouts import plan_lines, report_lines
 from kiromi.cli.migrate import mapper_of, read_plan, write_plan
 from kiromi.cli.progress import staged_progress, stops_between_batches
 from kiromi.cli.settings import Settings
-from kiromi.cli.shown import plain
+from kiromi.cli.shown import plain, safe
 from kiromi.cli.values import pairs
 from kiromi.reports.migration import MigrationPlan, MigrationReport
 
@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as store:
             return int(options.do(store, options))
     except kiromi.KiromiError as error:
-        print(f"refused: {error.message}", file=sys.stderr)
+        _say(f"refused: {error.message}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt as error:
-        print(error, file=sys.stderr)
+        _say(str(error), file=sys.stderr)
         return STOPPED
 
 
@@ -63,14 +63,14 @@ def _plan(store: kiromi.Store, options: argparse.Namespace) -> int:
     )
     assert isinstance(plan, MigrationPlan)
     write_plan(plan, options.out)
-    print("\n".join(plan_lines(plan)))
-    print(f"\nthe plan is in {options.out}; its digest is {plan.digest}")
+    _say(*plan_lines(plan))
+    _say(f"\nthe plan is in {options.out}; its digest is {plan.digest}")
     return LEFT if plan.unmapped else DONE
 
 
 def _apply(store: kiromi.Store, options: argparse.Namespace) -> int:
     plan = read_plan(options.plan)
-    print("\n".join(plan_lines(plan)))
+    _say(*plan_lines(plan))
     mapper = mapper_of(plan.mapper)
     return _run(store, options, lambda **how: store.migrate_scheme(plan=plan, mapper=mapper, **how))
 
@@ -100,16 +100,20 @@ def _run(store: kiromi.Store, options: argparse.Namespace, do: Callable[..., Any
                 check()
 
         report: MigrationReport = do(batch_size=options.batch_size, pause_s=options.pause_s, on_progress=note)
-    print("\n".join(report_lines(report)))
+    _say(*report_lines(report))
     found = store.verify(read_data=options.read_data)
     problems = [problem.message for problem in found.problems]
-    print(f"verified: {len(problems)} problems")
-    for message in problems:
-        print(f"  {message}")
+    _say(f"verified: {len(problems)} problems", *(f"  {message}" for message in problems))
     if options.report is not None:
         document = {"report": plain(report), "partitions": plain(store.partitions()), "problems": problems}
         options.report.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return PROBLEMS if problems else LEFT if report.left else DONE
+
+
+def _say(*texts: str, file: TextIO | None = None) -> None:
+    """Print lines, with what would command a terminal escaped: paths and reasons hold what memories hold."""
+    for line in "\n".join(texts).split("\n"):
+        print(safe(line), file=file)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -57,6 +57,17 @@ def test_a_scope_may_be_typed_and_the_report_is_tried_first(
     assert json.loads(file.read_text())["moved"] == 1
 
 
+def test_what_memories_hold_does_not_command_the_terminal(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kiromi.open(root) as store:
+        store.append("x", {"user": "a"}, attributes={"n": "\u202eleft"})
+    run("plan", root, "{n}", "--out", tmp_path / "plan.json")
+    shown = capsys.readouterr().out
+    assert "\\u202eleft" in shown
+    assert "\u202e" not in shown
+
+
 def test_an_edited_plan_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.json"
     run("plan", root, SECOND, "--out", file)
