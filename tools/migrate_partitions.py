@@ -25,8 +25,7 @@ from typing import Any, TextIO
 import kiromi
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.layouts import plan_lines, report_lines
-from kiromi.cli.migrate import mapper_of, read_plan, write_plan
-from kiromi.cli.progress import staged_progress, stops_between_batches
+from kiromi.cli.migrate import mapper_of, read_plan, stoppable, write_plan
 from kiromi.cli.settings import Settings
 from kiromi.cli.shown import plain, safe
 from kiromi.cli.values import pairs
@@ -92,13 +91,7 @@ def _run(store: kiromi.Store, options: argparse.Namespace, do: Callable[..., Any
             raise kiromi.InvalidInput(f"cannot write the report {options.report}: {error}") from error
     cli = Invocation(Settings())
     stopped = "stopped after a batch; resume goes on, rollback undoes it"
-    with staged_progress(cli) as advance, stops_between_batches(cli, stopped) as check:
-
-        def note(what: str, done: int, total: int) -> None:
-            advance(what, done, total)
-            if what == "move":
-                check()
-
+    with stoppable(cli, stopped) as note:
         report: MigrationReport = do(batch_size=options.batch_size, pause_s=options.pause_s, on_progress=note)
     _say(*report_lines(report))
     found = store.verify(read_data=options.read_data)

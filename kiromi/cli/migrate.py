@@ -126,7 +126,7 @@ def run(
         asked = {"plan": kept, "mapper": mapper_of(kept.mapper)}
     elif template is None:
         raise InvalidInput("nothing says where to: give the new SCHEME, or --plan FILE")
-    with cli.open() as store, _stoppable(cli) as advance:
+    with cli.open() as store, stoppable(cli, _RESUME) as advance:
         report: Any = store.migrate_scheme(
             **asked, batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
         )
@@ -179,7 +179,7 @@ def pause(cli: Invocation) -> None:
 @command(commands, "resume", examples=["kiromi migrate resume"])
 def resume(cli: Invocation, batch_size: _Batch = _BATCH, pause_s: _Pause = 0.0, no_reindex: _NoReindex = False) -> None:
     """Go on with a migration or rollback that was paused, stopped or killed, with the plan that is stored."""
-    with cli.open() as store, _stoppable(cli) as advance:
+    with cli.open() as store, stoppable(cli, _RESUME) as advance:
         report = store.resume_migration(
             batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
         )
@@ -191,7 +191,7 @@ def rollback(
     cli: Invocation, batch_size: _Batch = _BATCH, pause_s: _Pause = 0.0, no_reindex: _NoReindex = False
 ) -> None:
     """Bring back what the last migration moved, done or not; what others wrote since is kept and told."""
-    with cli.open() as store, _stoppable(cli) as advance:
+    with cli.open() as store, stoppable(cli, _RESUME) as advance:
         report = store.rollback_migration(
             batch_size=batch_size, pause_s=pause_s, reindex=not no_reindex, on_progress=advance
         )
@@ -267,12 +267,18 @@ def mapper_of(reference: str | None) -> "Mapper | None":
 
 
 @contextlib.contextmanager
-def _stoppable(cli: Invocation) -> Iterator[Callable[[str, int, int], None]]:
-    with staged_progress(cli) as advance, stops_between_batches(cli, _RESUME) as check:
+def stoppable(cli: Invocation, how_to_resume: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a callback that moves a bar, and that ends a migration at Ctrl-C: while it is planned, or after a batch.
+
+    After the last batch it is too late: what is left to do then is shorter than to resume it.
+    """
+    with staged_progress(cli) as advance, stops_between_batches(cli, how_to_resume) as check:
 
         def note(what: str, done: int, total: int) -> None:
             advance(what, done, total)
-            if what == "move":
+            if what == "plan":
+                check("stopped while planning: nothing was moved")
+            elif what == "move" and done < total:
                 check()
 
         yield note

@@ -127,6 +127,30 @@ def test_a_run_that_was_rolled_back_elsewhere_says_so() -> None:
     assert list(report_lines(report))[-1] == f"rolled back meanwhile: the scheme is {SCHEME}"
 
 
+@pytest.mark.parametrize(("stage", "code"), [("plan", 130), ("move", 0)])
+def test_ctrl_c_before_the_first_batch_and_after_the_last(
+    filled: Program, monkeypatch: pytest.MonkeyPatch, stage: str, code: int
+) -> None:
+    import kiromi.operations.migrate.batches as batches
+    import kiromi.operations.migrate.run as run
+
+    module, name = (run, "draw") if stage == "plan" else (batches, "_plan_end")
+    real = getattr(module, name)
+
+    def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(module, name, real)
+        signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    monkeypatch.setattr(module, name, interrupted)
+    before = tree(filled)
+    notes = filled("migrate", "run", OTHER, code=code).notes
+    assert ("nothing was moved" in notes) == (stage == "plan")
+    assert (tree(filled) == before) == (stage == "plan")
+    status = filled("migrate", "status", "--json").document
+    assert status is None if stage == "plan" else status["status"] == "done"
+
+
 def test_evolve_is_for_new_memories(filled: Program) -> None:
     before = tree(filled)
     assert filled("evolve", OTHER).text == f"new memories follow {OTHER}\n"

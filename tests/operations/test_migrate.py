@@ -302,3 +302,13 @@ def test_a_run_can_be_stopped_while_it_pauses(store: kiromi.Store) -> None:
     status = store.migration_status()
     assert status is not None
     assert status.done == 2
+
+
+def test_a_callback_that_fails_after_the_end_is_no_failure_of_the_run(store: kiromi.Store) -> None:
+    fill(store, 2)
+    with pytest.raises(Stopped):
+        store.migrate_scheme(SECOND, on_progress=after_batches(2))
+    status = store.migration_status()
+    assert status is not None
+    assert (status.status, status.last_error) == ("done", None)
+    assert {entry.op for entry in store.audit()}.isdisjoint({"migrate_stop"})

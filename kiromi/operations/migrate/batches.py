@@ -75,12 +75,14 @@ def carry_out(caller: Caller, job_id: str, pace: Pace) -> str:
 
 
 def _note_failure(caller: Caller, job_id: str, error: Exception) -> None:
-    """Keep what stopped a job with it, if the store still takes writes."""
+    """Keep what stopped a job with it, if it is still to be ended and the store still takes writes."""
     with (
         contextlib.suppress(KiromiError),
         caller.session.lease,
         transaction(caller.session, caller.context) as operation,
     ):
+        if jobs.get(caller, job_id).status not in ("running", "paused"):
+            return
         jobs.fail(operation, job_id, f"{type(error).__name__}: {error}"[:1_000])
         operation.record("migrate_stop", None, {"job": job_id, "error": type(error).__name__})
 
