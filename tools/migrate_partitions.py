@@ -20,16 +20,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import kiromi
 from kiromi.cli.invocation import Invocation
 from kiromi.cli.layouts import plan_lines, report_lines
-from kiromi.cli.migrate import read_plan, write_plan
-from kiromi.cli.progress import staged_progress, stops_between_batches
+from kiromi.cli.migrate import mapper_of, read_plan, stoppable, write_plan
 from kiromi.cli.settings import Settings
-from kiromi.cli.shown import plain
-from kiromi.operations.migrate.mapping import load_mapper
+from kiromi.cli.shown import plain, safe
+from kiromi.cli.values import pairs
 from kiromi.reports.migration import MigrationPlan, MigrationReport
 
 DONE, LEFT, REFUSED, PROBLEMS, STOPPED = 0, 1, 2, 3, 130
@@ -44,35 +43,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as store:
             return int(options.do(store, options))
     except kiromi.KiromiError as error:
-        print(f"refused: {error.message}", file=sys.stderr)
+        _say(f"refused: {error.message}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt as error:
-        print(error, file=sys.stderr)
+        _say(str(error), file=sys.stderr)
         return STOPPED
 
 
 def _plan(store: kiromi.Store, options: argparse.Namespace) -> int:
-    sets = dict(_pair(each) for each in options.set)
-    mapper = None if options.mapper is None else load_mapper(options.mapper)
+    sets = {name: str(value) for name, value in pairs(options.set, "--set").items()}
     plan = store.migrate_scheme(
         options.scheme,
         set=sets or None,
-        mapper=mapper,
-        within=dict(_pair(each) for each in options.within) or None,
+        mapper=mapper_of(options.mapper),
+        within=pairs(options.within, "--within") or None,
         on_error=options.on_error,
         dry_run=True,
     )
     assert isinstance(plan, MigrationPlan)
     write_plan(plan, options.out)
-    print("\n".join(plan_lines(plan)))
-    print(f"\nthe plan is in {options.out}; its digest is {plan.digest}")
+    _say(*plan_lines(plan))
+    _say(f"\nthe plan is in {options.out}; its digest is {plan.digest}")
     return LEFT if plan.unmapped else DONE
 
 
 def _apply(store: kiromi.Store, options: argparse.Namespace) -> int:
     plan = read_plan(options.plan)
-    print("\n".join(plan_lines(plan)))
-    return _run(store, options, lambda **how: store.migrate_scheme(plan=plan, **how))
+    _say(*plan_lines(plan))
+    mapper = mapper_of(plan.mapper)
+    return _run(store, options, lambda **how: store.migrate_scheme(plan=plan, mapper=mapper, **how))
 
 
 def _resume(store: kiromi.Store, options: argparse.Namespace) -> int:
@@ -85,33 +84,29 @@ def _rollback(store: kiromi.Store, options: argparse.Namespace) -> int:
 
 def _run(store: kiromi.Store, options: argparse.Namespace, do: Callable[..., Any]) -> int:
     """Carry something out with a progress bar, then verify the store and write the report."""
+    if options.report is not None:
+        try:
+            options.report.touch()  # before anything moves
+        except OSError as error:
+            raise kiromi.InvalidInput(f"cannot write the report {options.report}: {error}") from error
     cli = Invocation(Settings())
     stopped = "stopped after a batch; resume goes on, rollback undoes it"
-    with staged_progress(cli) as advance, stops_between_batches(cli, stopped) as check:
-
-        def note(what: str, done: int, total: int) -> None:
-            advance(what, done, total)
-            if what == "move":
-                check()
-
+    with stoppable(cli, stopped) as note:
         report: MigrationReport = do(batch_size=options.batch_size, pause_s=options.pause_s, on_progress=note)
-    print("\n".join(report_lines(report)))
+    _say(*report_lines(report))
     found = store.verify(read_data=options.read_data)
     problems = [problem.message for problem in found.problems]
-    print(f"verified: {len(problems)} problems")
-    for message in problems:
-        print(f"  {message}")
+    _say(f"verified: {len(problems)} problems", *(f"  {message}" for message in problems))
     if options.report is not None:
         document = {"report": plain(report), "partitions": plain(store.partitions()), "problems": problems}
         options.report.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return PROBLEMS if problems else LEFT if report.left else DONE
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise kiromi.InvalidInput(f"{text!r}: expected NAME=VALUE")
-    return name, value
+def _say(*texts: str, file: TextIO | None = None) -> None:
+    """Print lines, with what would command a terminal escaped: paths and reasons hold what memories hold."""
+    for line in "\n".join(texts).split("\n"):
+        print(safe(line), file=file)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,7 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("scheme", metavar="SCHEME", help="the new template")
     plan.add_argument("--set", action="append", default=[], metavar="NAME=SEGMENT", help="an attribute to fill")
     plan.add_argument("--mapper", metavar="MODULE:FUNCTION", help="from a memory to attributes to set")
-    plan.add_argument("--within", action="append", default=[], metavar="NAME=VALUE", help="only in this partition")
+    plan.add_argument(
+        "--within",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="only in this partition; NAME:=JSON is typed",
+    )
     plan.add_argument("--on-error", choices=("abort", "skip"), default="abort", help="if memories cannot be mapped")
     plan.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the plan goes")
     apply = add("apply", _apply, "carry a plan out")

@@ -21,9 +21,7 @@ def plan_lines(plan: MigrationPlan) -> Iterator[str]:
     if plan.within:
         yield f"within  {', '.join(f'{name}={shown.cell(value)}' for name, value in plan.within.items())}"
     yield ""
-    yield from _layout_lines("before", plan.before)
-    yield ""
-    yield from _layout_lines("after", plan.after)
+    yield from picture_lines(plan)
     yield ""
     for sample in plan.samples[:3]:
         yield f"{sample.id}  {sample.source} -> {sample.target}"
@@ -45,6 +43,13 @@ def plan_lines(plan: MigrationPlan) -> Iterator[str]:
             yield f"  and {len(plan.unmapped) - _NAMED:,} more"
 
 
+def picture_lines(plan: MigrationPlan) -> Iterator[str]:
+    """Yield the trees of partitions before and after a plan is carried out."""
+    yield from _layout_lines("before", plan.before)
+    yield ""
+    yield from _layout_lines("after", plan.after)
+
+
 def report_lines(report: MigrationReport) -> Iterator[str]:
     """Yield what a run did, line by line."""
     what = "back" if report.is_rollback else "moved"
@@ -62,7 +67,13 @@ def report_lines(report: MigrationReport) -> Iterator[str]:
         yield f"left  {each.id}  {each.reason}"
     if len(report.left) > _NAMED:
         yield f"left  and {len(report.left) - _NAMED:,} more"
-    yield f"the scheme is {report.template}" if report.status == "done" else "paused: kiromi migrate resume goes on"
+    if report.pending:
+        yield f"{shown.count_text(report.pending, 'blob')} could not be moved yet: kiromi verify says why"
+    if report.status == "paused":
+        yield "paused: kiromi migrate resume goes on"
+    else:
+        undone = "rolled back meanwhile: " if report.status == "rolled_back" else ""
+        yield f"{undone}the scheme is {report.template}"
 
 
 def _layout_lines(title: str, layout: Layout) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from kiromi.cli import options, shown
 from kiromi.cli.command import command
 from kiromi.cli.exits import USAGE
 from kiromi.cli.invocation import Invocation
-from kiromi.cli.layouts import plan_lines, report_lines
+from kiromi.cli.layouts import picture_lines, plan_lines, report_lines
 from kiromi.cli.look import PANEL
 from kiromi.cli.progress import staged_progress, stops_between_batches
 from kiromi.cli.values import pairs
@@ -27,15 +28,13 @@ commands = typer.Typer(help="Move a living store to another scheme: planned, res
 evolving = typer.Typer()
 
 _RESUME = "stopped after a batch. To go on: kiromi migrate resume; to undo it: kiromi migrate rollback"
+_SCHEME = typer.Argument(metavar="SCHEME", help="The new scheme, as in topic={topic|inbox}/user={user}.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Which migration: what plan and run have in common."""
+    """Where memories go: what plan and run have in common."""
 
-    template: Annotated[
-        str | None, typer.Argument(metavar="[SCHEME]", help="The new scheme, as in topic={topic|inbox}/user={user}.")
-    ] = None
     sets: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,7 +48,8 @@ class _Asked:
         typer.Option(
             "--mapper",
             metavar="MODULE:FUNCTION",
-            help="A function from a memory to attributes to set, called once for each.",
+            help="A function from a memory to attributes to set, called once for each; its module may lie in this"
+            " folder.",
         ),
     ] = None
     within: options.Within = None
@@ -59,11 +59,10 @@ class _Asked:
     ] = False
 
     def arguments(self) -> dict[str, Any]:
-        """Return what ``migrate_scheme`` takes."""
+        """Return what ``migrate_scheme`` takes besides the scheme."""
         return {
-            "new": self.template,
             "set": {name: str(value) for name, value in pairs(self.sets or [], "--set").items()} or None,
-            "mapper": _loaded(self.mapper),
+            "mapper": mapper_of(self.mapper),
             "within": pairs(self.within or [], "--within") or None,
             "on_error": "skip" if self.is_skipping else "abort",
         }
@@ -97,6 +96,7 @@ class _Pace:
 )
 def plan(
     cli: Invocation,
+    template: Annotated[str, _SCHEME],
     asked: _Asked,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write the plan there, for migrate run --plan.")
@@ -104,7 +104,7 @@ def plan(
 ) -> int:
     """Show what a migration would do, and write nothing to the store. Exits with 2 if memories cannot be mapped."""
     with cli.open(or_read_only=True) as store, staged_progress(cli) as advance:
-        found: Any = store.migrate_scheme(**asked.arguments(), dry_run=True, on_progress=advance)
+        found: Any = store.migrate_scheme(template, **asked.arguments(), dry_run=True, on_progress=advance)
     if out is not None:
         write_plan(found, out)
     if cli.is_json:
@@ -125,11 +125,12 @@ def plan(
 )
 def run(
     cli: Invocation,
+    template: Annotated[str | None, _SCHEME] = None,
+    *,
     asked: _Asked,
     file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Carry out this plan, which migrate plan --out wrote.")
     ] = None,
-    *,
     pace: _Pace,
 ) -> None:
     """Migrate: every live memory moves to where the new scheme puts it, while others read and write.
@@ -137,13 +138,21 @@ def run(
     Nothing moves if a memory cannot be mapped. A safety snapshot is taken first. Ctrl-C ends it after the running
     batch; after that, as after a kill, "kiromi migrate resume" goes on and "kiromi migrate rollback" brings all back.
     """
-    what = asked.arguments()
-    if file is not None:
-        if any(astuple(asked)):
-            raise InvalidInput("--plan says scheme, set, mapper and scope already: leave them out")
-        what = {"plan": read_plan(file)}
-    with cli.open() as store, _stoppable(cli) as advance:
-        report: Any = store.migrate_scheme(**what, **pace.arguments(), on_progress=advance)
+    if file is not None and (template is not None or any(astuple(asked))):
+        raise InvalidInput("--plan says scheme, set, mapper and scope already: leave them out")
+    if file is None and template is None:
+        raise InvalidInput("nothing says where to: give the new SCHEME, or --plan FILE")
+    kept = None if file is None else read_plan(file)
+    mapper = None if kept is None else mapper_of(kept.mapper)
+    with cli.open() as store, stoppable(cli, _RESUME) as advance:
+        if kept is None:
+            planned: Any = store.migrate_scheme(template, **asked.arguments(), dry_run=True, on_progress=advance)
+        else:
+            planned = kept
+        report: Any = store.migrate_scheme(plan=planned, mapper=mapper, **pace.arguments(), on_progress=advance)
+    if not (cli.is_json or cli.is_quiet):
+        for line in (*picture_lines(planned), ""):
+            cli.line(line)
     _tell(cli, report)
 
 
@@ -193,7 +202,7 @@ def pause(cli: Invocation) -> None:
 @command(commands, "resume", examples=["kiromi migrate resume"])
 def resume(cli: Invocation, pace: _Pace) -> None:
     """Go on with a migration or rollback that was paused, stopped or killed, with the plan that is stored."""
-    with cli.open() as store, _stoppable(cli) as advance:
+    with cli.open() as store, stoppable(cli, _RESUME) as advance:
         report = store.resume_migration(**pace.arguments(), on_progress=advance)
     _tell(cli, report)
 
@@ -201,7 +210,7 @@ def resume(cli: Invocation, pace: _Pace) -> None:
 @command(commands, "rollback", examples=["kiromi migrate rollback"])
 def rollback(cli: Invocation, pace: _Pace) -> None:
     """Bring back what the last migration moved, done or not; what others wrote since is kept and told."""
-    with cli.open() as store, _stoppable(cli) as advance:
+    with cli.open() as store, stoppable(cli, _RESUME) as advance:
         report = store.rollback_migration(**pace.arguments(), on_progress=advance)
     _tell(cli, report)
 
@@ -246,21 +255,35 @@ def write_plan(found: "MigrationPlan", file: Path) -> None:
         raise InvalidInput(f"cannot write the plan {file}: {error}") from error
 
 
-def _loaded(mapper: str | None) -> "Mapper | None":
-    if mapper is None:
+def mapper_of(reference: str | None) -> "Mapper | None":
+    """Return the function that ``module:function`` names; the module may lie in the working folder.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if reference is None:
         return None
     from kiromi.operations.migrate.mapping import load_mapper
 
-    return load_mapper(mapper)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that nothing there hides what is installed
+    return load_mapper(reference)
 
 
 @contextlib.contextmanager
-def _stoppable(cli: Invocation) -> Iterator[Callable[[str, int, int], None]]:
-    with staged_progress(cli) as advance, stops_between_batches(cli, _RESUME) as check:
+def stoppable(cli: Invocation, how_to_resume: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a callback that moves a bar, and that ends a migration at Ctrl-C: while it is planned, or after a batch.
+
+    After the last batch it is too late: what is left to do then is shorter than to resume it.
+    """
+    with staged_progress(cli) as advance, stops_between_batches(cli, how_to_resume) as check:
 
         def note(what: str, done: int, total: int) -> None:
             advance(what, done, total)
-            if what == "move":
+            if what == "plan":
+                check("stopped while planning: nothing was moved")
+            elif what == "move" and done < total:
                 check()
 
         yield note

@@ -43,11 +43,11 @@ def staged_progress(cli: Invocation) -> Iterator[Callable[[str, int, int | None]
 
 
 @contextlib.contextmanager
-def stops_between_batches(cli: Invocation, how_to_resume: str) -> Iterator[Callable[[], None]]:
+def stops_between_batches(cli: Invocation, how_to_resume: str) -> Iterator[Callable[..., None]]:
     """Give a function to call after each batch: it ends the command if Ctrl-C was pressed. Twice ends it at once.
 
     Raises:
-        KeyboardInterrupt: from that function, with the message ``how_to_resume``.
+        KeyboardInterrupt: from that function, with the message ``how_to_resume``, or the one that it is given.
     """
     is_wanted = False
 
@@ -57,9 +57,9 @@ def stops_between_batches(cli: Invocation, how_to_resume: str) -> Iterator[Calla
         signal.signal(signal.SIGINT, signal.default_int_handler)
         cli.note("stopping after this batch; Ctrl-C again stops at once")
 
-    def check() -> None:
+    def check(message: str = how_to_resume) -> None:
         if is_wanted:
-            raise KeyboardInterrupt(how_to_resume)
+            raise KeyboardInterrupt(message)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

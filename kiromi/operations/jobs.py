@@ -17,8 +17,8 @@ from kiromi.session.operation import Operation
 
 _COLUMNS = 'id, kind, status, digest, params, "cursor", done, total, attempts, epoch_us(updated_at),'
 _COLUMNS += " epoch_us(started_at), last_error"
-
-
+_NOUNS = {"migrate": "scheme migration"}
+"""What messages call a job whose kind is no noun."""
 _UNFINISHED = f"SELECT {_COLUMNS} FROM migration_state WHERE status IN ('running', 'paused') ORDER BY started_at, id"
 _LAST = f"SELECT {_COLUMNS} FROM migration_state WHERE kind = ? ORDER BY started_at DESC, id DESC LIMIT 1"
 _FIND = f"SELECT {_COLUMNS} FROM migration_state WHERE id = ?"
@@ -100,8 +100,9 @@ def refuse_beside(caller: Caller, what: str, kinds: Collection[str]) -> None:
     """
     for job in unfinished(caller):
         if job.kind in kinds:
+            noun = _NOUNS.get(job.kind, job.kind)
             raise MigrationConflict(
-                f"a {job.kind} was begun and not ended (job {job.id}, {job.done:,} of {job.total:,} done):"
+                f"a {noun} was begun and not ended (job {job.id}, {job.done:,} of {job.total:,} done):"
                 f" finish it before {what}",
                 job=job.id,
                 kind=job.kind,

@@ -83,8 +83,12 @@ class MigrationPlan:
     set: Mapping[str, str]
     mapper: str | None
     """``module:function``."""
+    mapper_digest: str | None
+    """SHA-256 (hex) of the text of the mapper and of its module; None without a mapper, or if there is no text."""
     within: Mapping[str, Any]
     on_error: Literal["abort", "skip"]
+    store: str
+    """Id of the store (of this tenant) that it is for."""
     seq: int
     """The last operation that it saw."""
     moved: int
@@ -102,17 +106,20 @@ class MigrationPlan:
     """Every memory for which no path can be made."""
     cost: MigrationCost
     targets: Any = field(default=None, repr=False, compare=False)
-    """What a mapper gave, so that it is not called again if this very plan is carried out; not part of the JSON."""
+    """Where each memory goes: nothing is worked out again, nor a mapper called, if this very plan is carried out.
+
+    Not part of the JSON.
+    """
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of what binds the plan: template, set, mapper, scope, on_error and seq."""
-        return hashlib.sha256(json.dumps(self._bound(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 (hex) of what binds the plan: template, set, mapper, scope, on_error, store and seq."""
+        return _sha256(self._bound())
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON values, to be kept in a file and reviewed."""
         counts = {"moved": self.moved, "unmoved": self.unmoved, "size_bytes": self.size_bytes}
-        return {
+        document = {
             "format": _FORMAT,
             "digest": self.digest,
             "former": self.former,
@@ -124,13 +131,14 @@ class MigrationPlan:
             "unmapped": [[each.id, each.path, each.reason] for each in self.unmapped],
             "cost": [self.cost.renames, self.cost.copies, self.cost.requests, self.cost.copied_bytes],
         }
+        return {**document, "checksum": _sha256(document)}
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> "MigrationPlan":
         """Return the plan that :meth:`to_json` gave.
 
         Raises:
-            InvalidInput: it is no plan, or one of its bound facts was changed.
+            InvalidInput: it is no plan, or something in it was changed.
         """
         try:
             plan = MigrationPlan(
@@ -138,8 +146,10 @@ class MigrationPlan:
                 former=document["former"],
                 set=dict(document["set"]),
                 mapper=document["mapper"],
+                mapper_digest=document["mapper_digest"],
                 within={name: _value_in(value) for name, value in document["within"].items()},
                 on_error=document["on_error"],
+                store=document["store"],
                 seq=document["seq"],
                 moved=document["moved"],
                 unmoved=document["unmoved"],
@@ -150,13 +160,15 @@ class MigrationPlan:
                 unmapped=tuple(Unmapped(*values) for values in document["unmapped"]),
                 cost=MigrationCost(*document["cost"]),
             )
-            digest, number = document["digest"], document["format"]
+            digest, number, checksum = document["digest"], document["format"], document["checksum"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInput(f"this is no migration plan: {error!r}") from error
         if number != _FORMAT:
             raise InvalidInput(f"the plan has format {number!r}; this kiromi reads format {_FORMAT}")
         if plan.digest != digest:
             raise InvalidInput("the plan was changed after it was made: its digest does not fit; plan anew")
+        if checksum != _sha256({name: value for name, value in document.items() if name != "checksum"}):
+            raise InvalidInput("the plan was changed after it was made: its checksum does not fit; plan anew")
         return plan
 
     def _bound(self) -> dict[str, Any]:
@@ -164,8 +176,10 @@ class MigrationPlan:
             "template": self.template,
             "set": dict(self.set),
             "mapper": self.mapper,
+            "mapper_digest": self.mapper_digest,
             "within": {name: _value_out(value) for name, value in self.within.items()},
             "on_error": self.on_error,
+            "store": self.store,
             "seq": self.seq,
         }
 
@@ -177,7 +191,7 @@ class MigrationReport:
     job: str
     is_rollback: bool
     status: str
-    """``done`` or ``paused``."""
+    """``done``; ``paused``, or ``rolled_back`` by another call meanwhile."""
     template: str
     """The scheme that is active now."""
     snapshot: str | None
@@ -195,6 +209,9 @@ class MigrationReport:
     size_bytes: int
     """Of the blobs that moved."""
     batches: int
+    pending: int
+    """Blobs of the tenant that could not be brought to their place yet: they are read where they lie, every write tries
+    again, and ``verify`` says what is in the way."""
     kept: int = 0
     """After a rollback: memories that were written under the scheme that was rolled back, and follow it still."""
 
@@ -218,6 +235,10 @@ class MigrationStatus:
     last_error: str | None
     started_at: datetime
     updated_at: datetime
+
+
+def _sha256(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _layout_out(layout: Layout) -> dict[str, Any]:

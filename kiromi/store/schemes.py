@@ -1,5 +1,6 @@
 """Schemes: where memories lie, and moving them."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,17 +61,18 @@ class Schemes(Handle):
                 memories that do not say them get them too, as long as the scheme is active.
             mapper: called once per memory with its :class:`MemoryInfo` (its :class:`Memory`, if the parameter is
                 annotated so); returns attributes to set over those of ``set``, of which None removes one. It is called
-                again only for what changed between planning and the first move.
+                again only for what changed between planning and the first move. It may read the store, not write.
             within: move only these; new memories follow the new scheme all the same.
             on_error: ``"skip"`` leaves memories that cannot be mapped where they are, and reports them.
             dry_run: only plan; nothing is written.
             plan: carry out this plan, made by a dry run (perhaps kept in a file meanwhile): what changed since is
-                planned anew. Then the arguments above, but for ``mapper``, are left out.
+                planned anew, and a mapper whose text changed is refused. Then the arguments above, but for
+                ``mapper``, are left out.
             batch_size: memories per operation.
             pause_s: seconds to wait between batches, to leave more of the disk to others.
             reindex: bring the indices that there are up to date at the end: vectors sorted by partition again.
-            on_progress: called with ``plan``, ``move`` or what is indexed, how much is done, how much there is; may
-                raise to stop there.
+            on_progress: called with ``plan``, ``move`` or what is indexed, how much is done, how much there is, and
+                every half second of a pause; may raise to stop there.
 
         Returns:
             The plan of a dry run, else what was done; its status is ``paused`` if :meth:`pause_migration` was called.
@@ -172,7 +174,7 @@ def _pace(batch_size: int, pause_s: float, on_progress: Callable[[str, int, int]
 
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InvalidInput(f"batch_size={batch_size!r} is not a whole number of at least 1")
-    if isinstance(pause_s, bool) or not isinstance(pause_s, int | float) or not pause_s >= 0:
+    if isinstance(pause_s, bool) or not isinstance(pause_s, int | float) or not 0 <= pause_s < math.inf:
         raise InvalidInput(f"pause_s={pause_s!r} is not a number of seconds of at least 0")
     return Pace(batch_size, pause_s, on_progress or _unseen)
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 import kiromi
+from kiromi.cli.layouts import report_lines
 from tests.cli.running import SCHEME, Program
 
 OTHER = "topic={topic|inbox}/user={user}"
@@ -47,7 +49,7 @@ def test_a_plan_is_kept_in_a_file_and_carried_out(filled: Program, tmp_path: Pat
     assert json.loads(file.read_text()) == made
     assert (made["moved"], made["mapper"], made["set"]) == (4, f"{HERE}:by_length", {"area": "{user:lower}"})
     assert "leave them out" in filled("migrate", "run", OTHER, "--plan", file, code=2).notes
-    assert filled("migrate", "run", "--plan", file).text.startswith("moved: 4 memories")
+    assert filled("migrate", "run", "--plan", file).text.splitlines()[-2].startswith("moved: 4 memories")
     found = filled("ls", "--json").document["items"]
     assert all(item["path"].startswith(f"data/length={item['size']}/") for item in found)
     assert filled("verify", "--read-data").code == 0
@@ -67,7 +69,13 @@ def test_what_cannot_be_mapped_is_named(filled: Program) -> None:
 
 def test_run_status_and_rollback(filled: Program) -> None:
     before = tree(filled)
-    assert filled("migrate", "run", OTHER).text.splitlines()[-1] == f"the scheme is {OTHER}"
+    lines = filled("migrate", "run", OTHER).text.splitlines()
+    assert [line.partition(":")[0] for line in lines if not line.startswith("  ")] == [
+        "before", "", "after", "", "moved", f"the scheme is {OTHER}"
+    ]  # fmt: skip
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == {
+        *(path.partition("/")[0] + "/" for path in before), *(path.partition("/")[0] + "/" for path in tree(filled))
+    }  # fmt: skip
     shown = dict(line.split(None, 1) for line in filled("migrate", "status").text.splitlines())
     assert (shown["status"], shown["done"], shown["from"], shown["to"]) == ("done", "4 of 4", SCHEME, OTHER)
     assert filled("migrate", "rollback").text.startswith("back: 4 memories")
@@ -96,6 +104,57 @@ def test_ctrl_c_ends_it_after_a_batch_and_resume_goes_on(filled: Program, monkey
     assert filled("migrate", "resume", "--json").document["moved"] == 4
     assert "no migration is under way" in filled("migrate", "resume", code=7).notes
     assert filled("verify").code == 0
+
+
+def test_a_mapper_may_lie_in_the_working_folder(
+    filled: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mapper_beside.py").write_text("def sign(memory):\n    return {'sign': memory.attributes['user']}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / "plan.json"
+    filled("migrate", "plan", "{sign}", "--mapper", "mapper_beside:sign", "--out", file)
+    assert filled("migrate", "run", "--plan", file).text.splitlines()[-2].startswith("moved: 4 memories")
+    notes = filled("migrate", "plan", "{sign}", "--mapper", "no_such_module:sign", code=2).notes
+    assert "'no_such_module:sign' cannot be loaded" in notes
+    assert "or --plan FILE" in filled("migrate", "run", code=2).notes
+
+
+def test_what_could_not_be_moved_yet_is_told(filled: Program) -> None:
+    (filled.root / "default" / "data" / "all").write_text("a file of somebody else")
+    assert "4 blobs could not be moved yet: kiromi verify says why" in filled("migrate", "run", "all").text
+
+
+def test_a_run_that_was_rolled_back_elsewhere_says_so() -> None:
+    report = kiromi.MigrationReport(
+        job="j", is_rollback=False, status="rolled_back", template=SCHEME, snapshot=None, moved=1, unmoved=0, changed=0,
+        deleted=0, left=(), size_bytes=1, batches=1, pending=0,
+    )  # fmt: skip
+    assert list(report_lines(report))[-1] == f"rolled back meanwhile: the scheme is {SCHEME}"
+
+
+@pytest.mark.parametrize(("stage", "code"), [("plan", 130), ("move", 0)])
+def test_ctrl_c_before_the_first_batch_and_after_the_last(
+    filled: Program, monkeypatch: pytest.MonkeyPatch, stage: str, code: int
+) -> None:
+    import kiromi.operations.migrate.batches as batches
+    import kiromi.operations.migrate.run as run
+
+    module, name = (run, "draw") if stage == "plan" else (batches, "_plan_end")
+    real = getattr(module, name)
+
+    def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(module, name, real)
+        signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    monkeypatch.setattr(module, name, interrupted)
+    before = tree(filled)
+    notes = filled("migrate", "run", OTHER, code=code).notes
+    assert ("nothing was moved" in notes) == (stage == "plan")
+    assert (tree(filled) == before) == (stage == "plan")
+    status = filled("migrate", "status", "--json").document
+    assert status is None if stage == "plan" else status["status"] == "done"
 
 
 def test_evolve_is_for_new_memories(filled: Program) -> None:

@@ -1,5 +1,6 @@
 """Scheme migrations from begin to end: what moves, what stays, and how they go on after a stop."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -277,3 +278,37 @@ def test_attributes_that_are_set_are_of_the_row(store: kiromi.Store) -> None:
     migrate(store, SECOND, set={"x": "{n}"})
     assert {memory_id: each["x"] for memory_id, each in attributes(store).items()} == dict(zip(ids, "012", strict=True))
     assert store.list_ids(where={"x": "1"}) == [ids[1]]
+
+
+def test_blobs_that_something_is_in_the_way_of_are_told(store: kiromi.Store, root: Path) -> None:
+    fill(store, 4)
+    in_the_way = root / "default" / "data" / "topic=t0"
+    in_the_way.write_text("a file of somebody else")
+    before = contents(store)
+    assert migrate(store, SECOND).pending == 2
+    assert contents(store) == before
+    in_the_way.unlink()
+    assert store.rollback_migration().pending == 0
+    assert contents(store) == before
+    check(store)
+
+
+def test_a_run_can_be_stopped_while_it_pauses(store: kiromi.Store) -> None:
+    fill(store, 4)
+    started = time.monotonic()
+    with pytest.raises(Stopped):
+        store.migrate_scheme(SECOND, batch_size=2, pause_s=600.0, on_progress=after_batches(2))
+    assert time.monotonic() - started < 60
+    status = store.migration_status()
+    assert status is not None
+    assert status.done == 2
+
+
+def test_a_callback_that_fails_after_the_end_is_no_failure_of_the_run(store: kiromi.Store) -> None:
+    fill(store, 2)
+    with pytest.raises(Stopped):
+        store.migrate_scheme(SECOND, on_progress=after_batches(2))
+    status = store.migration_status()
+    assert status is not None
+    assert (status.status, status.last_error) == ("done", None)
+    assert {entry.op for entry in store.audit()}.isdisjoint({"migrate_stop"})

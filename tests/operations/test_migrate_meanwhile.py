@@ -2,6 +2,7 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,45 @@ def test_what_a_mapper_said_holds_for_what_the_caller_left_alone(store: kiromi.S
     assert len(calls) == 6
     assert store.get(ids[4]).attributes == {"user": "U1", "topic": "mapped", "a": "own"}
     assert store.get(ids[5]).attributes == {"user": "U2", "topic": "own", "a": "for 5"}
+    check(store)
+
+
+def test_what_a_caller_says_under_way_goes_over_set(store: kiromi.Store) -> None:
+    ids = fill(store, 8)
+
+    def meanwhile() -> None:
+        store.update(ids[0], attributes={"topic": "own"})
+        store.update(ids[4], attributes={"topic": "own"})
+        store.update(ids[5], attributes={"topic": "own", "user": "V"})
+        store.update(ids[6], attributes={"user": "V"})
+        store.update(ids[7], attributes={"topic": None})
+
+    migrate(store, SECOND, set={"topic": "{user}"}, batch_size=3, on_progress=after_batches(1, meanwhile))
+    topics = [store.get(memory_id).attributes["topic"] for memory_id in (ids[0], *ids[3:])]
+    assert topics == ["own", "U0", "own", "own", "V", "U1"]
+    check(store)
+
+
+@pytest.mark.parametrize("given", ["mapped", "t0", None])
+def test_what_a_mapper_said_over_set_holds_too(store: kiromi.Store, given: str | None) -> None:
+    ids = fill(store, 4)
+
+    def meanwhile() -> None:
+        store.update(ids[2], attributes={"n": 70})
+        store.update(ids[3], attributes={"user": "V"}, event_at=datetime(2020, 1, 1, tzinfo=UTC))
+
+    sets = {"topic": "{user}", "year": "{event_at:year}"}
+    report = migrate(
+        store,
+        "{topic|none}/{year}",
+        set=sets,
+        mapper=lambda info: {"topic": given} if info.attributes["n"] in (0, 2) else None,
+        batch_size=2,
+        on_progress=after_batches(1, meanwhile),
+    )
+    assert report.changed == 2
+    assert store.get(ids[2]).attributes.get("topic") == given
+    assert (store.get(ids[3]).attributes["topic"], store.get(ids[3]).attributes["year"]) == ("V", "2020")
     check(store)
 
 

@@ -1,7 +1,9 @@
 """Plans of scheme migrations: numbers, what cannot be mapped, mappers, and what binds a plan."""
 
 import dataclasses
+import importlib
 import json
+import sys
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -12,6 +14,7 @@ import pytest
 
 import kiromi
 from kiromi import InvalidInput, Memory, MemoryInfo, MigrationConflict
+from kiromi.operations.migrate.mapping import load_mapper
 from kiromi.reports.migration import MigrationPlan, Relocation
 from tests.operations.migrating import FIRST, SECOND, attributes, check, fill, migrate, plan, tree
 
@@ -225,12 +228,18 @@ def test_a_plan_is_kept_as_json_and_bound_by_its_digest(store: kiromi.Store) -> 
         ("template", FIRST),
         ("set", {}),
         ("mapper", None),
+        ("mapper_digest", None),
         ("within", {}),
         ("on_error", "abort"),
+        ("store", "another"),
         ("seq", 0),
     ):
         with pytest.raises(InvalidInput, match="digest"):
             MigrationPlan.from_json({**document, name: value})
+    others: dict[str, Any] = {"moved": 99, "former": SECOND, "samples": [], "cost": [0, 0, 0, 0]}
+    for name, other in others.items():
+        with pytest.raises(InvalidInput, match="checksum"):
+            MigrationPlan.from_json({**document, name: other})
     with pytest.raises(InvalidInput, match="format"):
         MigrationPlan.from_json({**document, "format": 2})
     with pytest.raises(InvalidInput, match="no migration plan"):
@@ -280,6 +289,39 @@ def test_a_plan_from_a_file_loads_its_mapper(store: kiromi.Store) -> None:
         store.migrate_scheme(plan=MigrationPlan.from_json(lost.to_json()))
 
 
+def test_a_mapper_that_was_edited_since_is_refused(
+    store: kiromi.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 3)
+    file = tmp_path / "edited_mapper.py"
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def loaded(text: str) -> Any:
+        sys.modules.pop("edited_mapper", None)
+        file.write_text(f"SIGN = {text!r}\n\ndef sign(memory):\n    return {{'sign': SIGN}}\n")
+        importlib.invalidate_caches()
+        return load_mapper("edited_mapper:sign")
+
+    made = MigrationPlan.from_json(plan(store, "{sign}", mapper=loaded("a")).to_json())
+    with pytest.raises(InvalidInput, match="'edited_mapper:sign' is not what it was"):
+        store.migrate_scheme(plan=made, mapper=loaded("other"))
+    assert migrate(store, plan=made, mapper=loaded("a")).moved == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("def sign(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), ("sign = 5", "is a int and cannot be called")],
+)
+def test_a_mapper_that_cannot_be_loaded_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    (tmp_path / "broken_mapper.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_mapper", raising=False)
+    with pytest.raises(InvalidInput, match=f"'broken_mapper:sign'.*{problem}"):
+        load_mapper("broken_mapper:sign")
+
+
 def test_a_plan_stops_if_something_new_cannot_be_mapped(store: kiromi.Store, root: Path) -> None:
     fill(store, 3)
     made = plan(store, "{n}")
@@ -291,11 +333,17 @@ def test_a_plan_stops_if_something_new_cannot_be_mapped(store: kiromi.Store, roo
     assert store.migration_status() is None
 
 
-def test_a_plan_of_another_time_or_store_is_refused(store: kiromi.Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mapper", [None, by_number])
+def test_a_plan_of_another_time_or_store_is_refused(store: kiromi.Store, tmp_path: Path, mapper: Any) -> None:
     fill(store, 3)
-    made = plan(store, SECOND)
-    with kiromi.open(tmp_path / "other", scheme=FIRST) as other, pytest.raises(InvalidInput, match="another's"):
-        other.migrate_scheme(plan=made)
+    made = plan(store, SECOND, mapper=mapper)
+    with kiromi.open(tmp_path / "other", scheme=FIRST) as other:
+        fill(other, 9)
+        for each in (made, MigrationPlan.from_json(made.to_json())):
+            with pytest.raises(InvalidInput, match="another store's"):
+                other.migrate_scheme(plan=each)
+    with pytest.raises(InvalidInput, match="of another copy"):
+        store.migrate_scheme(plan=dataclasses.replace(made, seq=99, targets=None))
     store.evolve_scheme("{user}")
     with pytest.raises(MigrationConflict, match="plan anew"):
         store.migrate_scheme(plan=made)
@@ -309,6 +357,8 @@ def test_a_plan_of_another_time_or_store_is_refused(store: kiromi.Store, tmp_pat
         ({"new": SECOND, "on_error": "ignore"}, "on_error"),
         ({"new": SECOND, "batch_size": 0}, "batch_size"),
         ({"new": SECOND, "pause_s": -1}, "pause_s"),
+        ({"new": SECOND, "pause_s": float("inf")}, "pause_s"),
+        ({"plan": {}}, "accepted: the MigrationPlan of a dry run"),
         ({"new": SECOND, "within": "user"}, "not a mapping"),
         ({"new": SECOND, "within": {"nobody": 1}}, "nobody"),
     ],
@@ -327,6 +377,17 @@ def test_plan_leaves_no_room_for_other_arguments(store: kiromi.Store) -> None:
 def test_schemes_are_not_for_scoped_handles(store: kiromi.Store) -> None:
     fill(store, 2)
     scoped = store.scoped({"user": "U0"})
-    for call in (lambda: scoped.migrate_scheme(SECOND), lambda: scoped.evolve_scheme(SECOND)):
+    migrate(store, SECOND)
+    lay = store.get_many(store.list_ids())
+    for call in (
+        lambda: scoped.migrate_scheme(FIRST),
+        lambda: scoped.migrate_scheme(FIRST, dry_run=True),
+        lambda: scoped.evolve_scheme(FIRST),
+        scoped.migration_status,
+        scoped.pause_migration,
+        scoped.resume_migration,
+        scoped.rollback_migration,
+    ):
         with pytest.raises(InvalidInput, match="whole tenant"):
             call()
+    assert store.get_many(store.list_ids()) == lay

@@ -94,6 +94,18 @@ def test_what_was_written_since_is_kept_and_told(store: kiromi.Store, root: Path
     check(store)
 
 
+def test_folders_that_an_unfinished_run_left_empty_go_too(store: kiromi.Store, root: Path) -> None:
+    ids = fill(store, 6)
+    migrate(store, "{n}")
+    with pytest.raises(Stopped):
+        store.migrate_scheme(SECOND, batch_size=3, on_progress=after_batches(1))
+    store.delete(ids[0])
+    store.update(ids[1], attributes={"n": 70})
+    assert store.rollback_migration().moved == 2
+    assert {path for path in tree(root) if "/" not in path} == {"2", "3", "4", "5", "70"}
+    check(store)
+
+
 def test_what_cannot_go_back_stays_and_is_told(store: kiromi.Store) -> None:
     ids = fill(store, 4)
     migrate(store, "n={n}")

@@ -124,7 +124,7 @@ def test_it_is_refused_while_a_migration_is_unfinished(store: kiromi.Store) -> N
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
         jobs.begin(operation, caller.session.ids.make(), "migrate", {}, 1)
         operation.record("migrate", None, {})
-    with pytest.raises(kiromi.MigrationConflict, match="a migrate was begun"):
+    with pytest.raises(kiromi.MigrationConflict, match="a scheme migration was begun"):
         store.restore("then")
     assert store.restore("then", dry_run=True).back == 1
 

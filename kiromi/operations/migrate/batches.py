@@ -35,9 +35,13 @@ _NEXT = (
 )
 _AIMED = ("scheme", "partition", "attributes")
 """What a move changes."""
-_VACATED = "SELECT DISTINCT h.partition FROM history h JOIN migration_batches b ON b.job = ? AND b.seq = h.end_seq"
+_VACATED = (
+    "SELECT DISTINCT h.partition FROM history h JOIN migration_batches b ON b.job IN (?, ?) AND b.seq = h.end_seq"
+)
 _GIVE_WAY_S = 0.001
 """Between two batches, so that writers that wait get their turn: locks are not fair."""
+_ASK_S = 0.5
+"""Of a pause, between two looks at whether it is to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,14 @@ def carry_out(caller: Caller, job_id: str, pace: Pace) -> str:
 
 
 def _note_failure(caller: Caller, job_id: str, error: Exception) -> None:
-    """Keep what stopped a job with it, if the store still takes writes."""
+    """Keep what stopped a job with it, if it is still to be ended and the store still takes writes."""
     with (
         contextlib.suppress(KiromiError),
         caller.session.lease,
         transaction(caller.session, caller.context) as operation,
     ):
+        if jobs.get(caller, job_id).status not in ("running", "paused"):
+            return
         jobs.fail(operation, job_id, f"{type(error).__name__}: {error}"[:1_000])
         operation.record("migrate_stop", None, {"job": job_id, "error": type(error).__name__})
 
@@ -88,7 +94,16 @@ def _batches(caller: Caller, begun: Job, retarget: Retarget, pace: Pace) -> str:
         pace.on_progress("move", done, begun.total)
         if status != "running":
             return status
-        time.sleep(max(_GIVE_WAY_S, pace.pause_s))
+        _rest(pace, done, begun.total)
+
+
+def _rest(pace: Pace, done: int, total: int) -> None:
+    """Wait between two batches; whoever wants to stop the run is asked now and then."""
+    end = time.monotonic() + max(_GIVE_WAY_S, pace.pause_s)
+    while (left := end - time.monotonic()) > _ASK_S:
+        time.sleep(_ASK_S)
+        pace.on_progress("move", done, total)
+    time.sleep(max(0.0, left))
 
 
 def _batch(caller: Caller, begun: Job, retarget: Retarget, size: int) -> tuple[int, str]:
@@ -108,11 +123,15 @@ def _batch(caller: Caller, begun: Job, retarget: Retarget, size: int) -> tuple[i
 
 
 def _plan_end(caller: Caller, operation: Operation, job: Job) -> None:
-    """Plan to end a job: folders that its batches left empty go first, so that a kill leaves none behind."""
+    """Plan to end a job: folders that its batches left empty go first, so that a kill leaves none behind.
+
+    A rollback looks after those of what it undoes too: that may not have come to its end.
+    """
     session = caller.session
+    emptied_by = [job.id, job.params["rollback_of"] or job.id]
     session.sync_settled()
     with session.catalog.snapshot() as cursor:
-        vacated = [f"data/{path}" for (path,) in cursor.execute(_VACATED, [job.id]).fetchall()]
+        vacated = [f"data/{path}" for (path,) in cursor.execute(_VACATED, emptied_by).fetchall()]
     session.blobs.remove_empty(vacated)
     jobs.end(operation, job.id, "done")
     operation.record("migrate_end", None, {"job": job.id, "done": job.done})

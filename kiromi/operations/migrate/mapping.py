@@ -4,6 +4,7 @@ Three sources, each over the one before: what the memory has, ``set`` templates,
 they yield becomes attributes, so a path stays what the scheme renders from the row.
 """
 
+import hashlib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -75,6 +76,14 @@ class Rule:
         values = row_values(row)
         names = [name for name in BUILT_INS if name in values]
         return self._place(row.attributes, names, [getattr(row, name) for name in names], given)
+
+    def filled(self, row: Row) -> dict[str, Any]:
+        """Return the attributes of a row with those of ``set``; without them, where they cannot be made."""
+        attributes: dict[str, Any] = decode_attributes(row.attributes)
+        try:
+            return attributes | self.sets.texts(row_values(row))
+        except InvalidInput:
+            return attributes
 
     def _place(self, text: str, names: list[str], built_ins: list[Any], given: Mapping[str, Any]) -> Place | str:
         """Return where a memory goes.
@@ -171,6 +180,22 @@ def reference_of(mapper: Any) -> str | None:
     return f"{getattr(mapper, '__module__', type(mapper).__module__)}:{name}"
 
 
+def digest_of(mapper: Mapper) -> str | None:
+    """Return the SHA-256 (hex) of the text of a mapper and of its module, where helpers of it lie; None without text.
+
+    What was edited between plan and run gives other targets under the same name.
+    """
+    source = mapper if inspect.isroutine(mapper) or inspect.isclass(mapper) else type(mapper)
+    module = inspect.getmodule(source)
+    if module is None:
+        return None
+    try:
+        text = inspect.getsource(module) + "\0" + inspect.getsource(source)
+    except (OSError, TypeError):
+        return None
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def load_mapper(reference: str) -> Mapper:
     """Return the function that ``module:function`` names.
 
@@ -184,9 +209,11 @@ def load_mapper(reference: str) -> Mapper:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise InvalidInput(f"mapper {reference!r} cannot be loaded: {error}", mapper=reference) from error
+    except Exception as error:  # what the caller's module raises when it is imported may be anything
+        raise InvalidInput(
+            f"mapper {reference!r} cannot be loaded: {type(error).__name__}: {error}", mapper=reference
+        ) from error
     if not callable(found):
-        raise InvalidInput(f"mapper {reference!r} cannot be called")
+        raise InvalidInput(f"mapper {reference!r} is a {type(found).__name__} and cannot be called")
     mapper: Mapper = found
     return mapper

@@ -18,7 +18,7 @@ from kiromi.operations.jobs import Job
 from kiromi.operations.migrate.batches import KIND, Pace, carry_out
 from kiromi.operations.migrate.rules import Goal, back
 from kiromi.operations.migrate.run import plan_begin
-from kiromi.operations.migrate.status import pause, report_of, unfinished
+from kiromi.operations.migrate.status import pause, refuse_scoped, report_of, unfinished
 from kiromi.operations.migrate.targets import SCHEMA, Targets, stored
 from kiromi.operations.snapshots import plan_snapshot
 from kiromi.reports.migration import MigrationReport
@@ -50,6 +50,7 @@ _TARGETS = pa.schema([*SCHEMA, ("scheme", pa.int32())])
 
 def resume(caller: Caller, pace: Pace) -> MigrationReport:
     """Go on with what was begun and not ended; see ``Store.resume_migration``."""
+    refuse_scoped(caller)
     caller.check_writable()
     refuse_within_transaction(caller.session)
     job_id = _resumed(caller)
@@ -67,6 +68,7 @@ def _resumed(caller: Caller) -> str:
 
 def rollback(caller: Caller, pace: Pace) -> MigrationReport:
     """Bring back what the last migration moved; see ``Store.rollback_migration``."""
+    refuse_scoped(caller)
     caller.check_writable()
     refuse_within_transaction(caller.session)
     job_id = _started(caller)

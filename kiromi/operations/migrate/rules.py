@@ -4,14 +4,15 @@ What was planned for it no longer holds: it goes where its present attributes sa
 change is undone.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import duckdb
 import pyarrow as pa
 
 from kiromi.attributes import decode_attributes, encode_attributes
-from kiromi.catalog.rows import Row
+from kiromi.catalog.rows import CLOSED_ROWS, LIVE_ROWS, Row, to_rows
 from kiromi.operations.jobs import Job
 from kiromi.operations.migrate.mapping import Place, Rule, added
 from kiromi.partition import Assignments
@@ -39,6 +40,7 @@ _VERSIONS = """
 SELECT w.id, h.attributes FROM wanted w JOIN history h ON h.id = w.id AND h.begin_seq = w.seq
 UNION ALL SELECT w.id, m.attributes FROM wanted w JOIN memories m ON m.id = w.id AND m.begin_seq = w.seq
 """
+_ROWS = [f"{rows} JOIN wanted w ON w.id = m.id AND w.seq = m.begin_seq" for rows in (CLOSED_ROWS, LIVE_ROWS)]
 _FORMER = """
 SELECT h.id, h.end_seq, h.scheme, h.attributes FROM wanted w JOIN history h USING (id)
 JOIN migration_batches b ON b.job = $job AND b.seq = h.end_seq
@@ -101,19 +103,33 @@ def _forward(session: Session, params: Mapping[str, Any]) -> Retarget:
     def retarget(
         cursor: duckdb.DuckDBPyConnection, rows: Sequence[Row], targets: Mapping[str, Target]
     ) -> dict[str, Goal | str]:
-        planned = _versions(cursor, [(row.id, targets[row.id].begin_seq) for row in rows]) if params["mapper"] else {}
+        is_said = params["set"] or params["mapper"]
+        planned = _rows(cursor, [(row.id, targets[row.id].begin_seq) for row in rows]) if is_said else {}
         found: dict[str, Goal | str] = {}
         for row in rows:
-            given: Mapping[str, Any] = {}
-            target = targets[row.id].attributes
-            if target is not None and row.id in planned:
-                given = _unchanged(added(planned[row.id], target), row.attributes, planned[row.id])
-                given = {name: value for name, value in given.items() if name not in params["set"]}
+            before = planned.get(row.id)
+            given = {} if before is None else _given(rule, before, targets[row.id].attributes, row)
             place = rule.place(row, given)
             found[row.id] = place if isinstance(place, str) else Goal(number, place)
         return found
 
     return retarget
+
+
+def _given(rule: Rule, planned: Row, target: str | None, row: Row) -> dict[str, Any]:
+    """Return what goes over ``set`` for a row that was changed: what its caller said since, else what a mapper gave.
+
+    Args:
+        rule: the job's.
+        planned: the row that the plan saw.
+        target: the attributes that were planned for it; None if they were to stay.
+        row: as it is now.
+    """
+    filled = encode_attributes(rule.filled(planned))  # what the mapper gave is what differs from this
+    mapped = added(filled, planned.attributes if target is None else target)
+    said = added(planned.attributes, row.attributes)
+    own = {name: said[name] for name, _ in rule.sets.segments if said.get(name) is not None}
+    return {name: value for name, value in mapped.items() if name not in said} | own
 
 
 def _unchanged(given: Mapping[str, Any], present: str, planned: str) -> dict[str, Any]:
@@ -128,6 +144,13 @@ def _versions(cursor: duckdb.DuckDBPyConnection, wanted: Sequence[tuple[str, int
     return dict(_asked(cursor, _VERSIONS, columns))
 
 
+def _rows(cursor: duckdb.DuckDBPyConnection, wanted: Sequence[tuple[str, int]]) -> dict[str, Row]:
+    """Return the versions that began with given operations, by id."""
+    columns: dict[str, list[Any]] = {"id": [memory_id for memory_id, _ in wanted], "seq": [seq for _, seq in wanted]}
+    with _wanted(cursor, columns):
+        return {row.id: row for query in _ROWS for row in to_rows(cursor.sql(query).to_arrow_table())}
+
+
 def _asked(
     cursor: duckdb.DuckDBPyConnection,
     query: str,
@@ -136,9 +159,15 @@ def _asked(
 ) -> list[Any]:
     if not columns["id"]:
         return []
+    with _wanted(cursor, columns):
+        return cursor.execute(query, dict(parameters or {})).fetchall()
+
+
+@contextlib.contextmanager
+def _wanted(cursor: duckdb.DuckDBPyConnection, columns: Mapping[str, list[Any]]) -> Iterator[None]:
     types = {"id": pa.string(), "seq": pa.int64()}
     cursor.register("wanted", pa.table({name: pa.array(values, types[name]) for name, values in columns.items()}))
     try:
-        return cursor.execute(query, dict(parameters or {})).fetchall()
+        yield
     finally:
         cursor.unregister("wanted")

@@ -13,9 +13,9 @@ from kiromi.operations import jobs
 from kiromi.operations.caller import Caller
 from kiromi.operations.evolve import number_of, plan_activate
 from kiromi.operations.migrate.batches import KIND, Pace, carry_out
-from kiromi.operations.migrate.mapping import Mapper, Rule, load_mapper, reference_of
+from kiromi.operations.migrate.mapping import Mapper, Rule, digest_of, load_mapper, reference_of
 from kiromi.operations.migrate.plan import Drawn, draw
-from kiromi.operations.migrate.status import refuse_beside_migration, report_of
+from kiromi.operations.migrate.status import refuse_beside_migration, refuse_scoped, report_of
 from kiromi.operations.migrate.targets import stored
 from kiromi.operations.snapshots import plan_snapshot
 from kiromi.partition import Assignments, Scheme
@@ -62,12 +62,16 @@ class Asked:
         """Return what a plan says; its mapper is loaded by name unless it is given.
 
         Raises:
-            InvalidInput: another mapper is given, or the plan's cannot be loaded.
+            InvalidInput: another mapper is given, or the plan's cannot be loaded or is not what it was.
         """
+        if not isinstance(plan, MigrationPlan):
+            raise InvalidInput(f"plan={plan!r} is a {type(plan).__name__}; accepted: the MigrationPlan of a dry run")
         if mapper is not None and reference_of(mapper) != plan.mapper:
             raise InvalidInput(f"the plan was made with the mapper {plan.mapper!r}, not {reference_of(mapper)!r}")
         if mapper is None and plan.mapper is not None:
             mapper = load_mapper(plan.mapper)
+        if mapper is not None and digest_of(mapper) != plan.mapper_digest:
+            raise InvalidInput(f"the mapper {plan.mapper!r} is not what it was when the plan was made: plan anew")
         return replace(cls.of(plan.template, plan.set, mapper, plan.within, plan.on_error), plan=plan)
 
 
@@ -84,8 +88,10 @@ def plan_migration(caller: Caller, asked: Asked, on_progress: Callable[[str, int
         former=former,
         set=asked.sets.as_mapping(),
         mapper=asked.mapper_name,
+        mapper_digest=None if asked.mapper is None else digest_of(asked.mapper),
         within=asked.within,
         on_error=asked.on_error,
+        store=session.meta.store_id,
         seq=drawn.seq,
         moved=drawn.moved,
         unmoved=drawn.unmoved,
@@ -95,7 +101,7 @@ def plan_migration(caller: Caller, asked: Asked, on_progress: Callable[[str, int
         samples=tuple(drawn.samples),
         unmapped=tuple(drawn.unmapped.values()),
         cost=drawn.cost(is_local=isinstance(session.blobs, LocalBlobs)),
-        targets=None if asked.mapper is None else drawn,
+        targets=drawn,
     )
 
 
@@ -142,6 +148,8 @@ def _begin(caller: Caller, operation: Operation, asked: Asked, parts: list[Drawn
     """Plan the operation that begins a migration; return the job's id."""
     session = caller.session
     refuse_beside_migration(caller)
+    if asked.plan is not None:
+        _check_plan(caller, asked.plan)
     last = _draw(caller, asked, _unseen, since=parts[-1].seq)  # writers wait now, so nothing can be left out
     parts = [*parts, last]
     _refuse_unmapped(asked, parts)
@@ -210,16 +218,19 @@ def _refuse_unmapped(asked: Asked, parts: list[Drawn]) -> None:
 
 
 def _check(caller: Caller) -> None:
-    if caller.scope.wanted:
-        raise InvalidInput("schemes are of the whole tenant: ask an unscoped handle, with within= for a part")
+    refuse_scoped(caller)
     if caller.moment is not None:
         raise InvalidInput("a view of the past cannot be migrated")
 
 
 def _check_plan(caller: Caller, plan: MigrationPlan) -> None:
     session = caller.session
+    if plan.store != session.meta.store_id:
+        raise InvalidInput(f"the plan is another store's: of {plan.store}, this is {session.meta.store_id}")
     if plan.seq > session.view.seq:
-        raise InvalidInput(f"the plan saw operation {plan.seq}, this store is at {session.view.seq}: it is another's")
+        raise InvalidInput(
+            f"the plan saw operation {plan.seq}, this store is at {session.view.seq}: it is of another copy"
+        )
     active = session.schemes[session.active_scheme].template
     if active != plan.former:
         raise MigrationConflict(

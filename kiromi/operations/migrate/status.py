@@ -1,6 +1,6 @@
 """Status: how far a migration is, what it did, and the wish that it stops after its batch."""
 
-from kiromi.errors import MigrationConflict
+from kiromi.errors import InvalidInput, MigrationConflict
 from kiromi.operations import jobs
 from kiromi.operations.caller import Caller
 from kiromi.operations.jobs import Job
@@ -26,6 +26,7 @@ AND m.id NOT IN (SELECT id FROM migration_targets WHERE job = ?)
 
 def status(caller: Caller) -> MigrationStatus | None:
     """Return how far the last migration is; see ``Store.migration_status``."""
+    refuse_scoped(caller)
     job = jobs.last(caller, KIND)
     return None if job is None else _status_of(caller, job)
 
@@ -52,6 +53,7 @@ def _status_of(caller: Caller, job: Job) -> MigrationStatus:
 
 def pause(caller: Caller) -> MigrationStatus:
     """Ask the running migration to stop after its batch; see ``Store.pause_migration``."""
+    refuse_scoped(caller)
     caller.check_writable()
     with transaction(caller.session, caller.context) as operation:
         job = unfinished(caller)
@@ -71,6 +73,16 @@ def unfinished(caller: Caller) -> Job:
     if job is None:
         raise MigrationConflict("no migration is under way: migrate_scheme begins one")
     return job
+
+
+def refuse_scoped(caller: Caller) -> None:
+    """Refuse a handle that sees only a part: a migration, its errors and its undoing are of the whole tenant.
+
+    Raises:
+        InvalidInput: the handle is scoped.
+    """
+    if caller.scope.wanted:
+        raise InvalidInput("schemes are of the whole tenant: ask an unscoped handle, with within= for a part")
 
 
 def refuse_beside_migration(caller: Caller) -> None:
@@ -119,5 +131,6 @@ def report_of(caller: Caller, job_id: str) -> MigrationReport:
             left=tuple(Unmapped(*values) for values in left),
             size_bytes=int(size),
             batches=int(batches),
+            pending=len(caller.session.pending.unsettled),
             kept=int(kept),
         )
