@@ -7,18 +7,21 @@ kill does no harm. The archive beside the store is not written to meanwhile: an 
 import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kiromi.errors import InvalidInput, NotFound
 from kiromi.operations.caller import Caller
 from kiromi.operations.erase_rows import traces_of
+
+if TYPE_CHECKING:
+    from kiromi.portable.archive.chain import Archive
 
 
 def archives_to_rewrite(caller: Caller, archives: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     """Return where the archives lie that an erasure has to rewrite, each once; all of them can be read.
 
     Raises:
-        InvalidInput: one of those given is no path or URL.
+        InvalidInput: one of those given is no path or URL, or the archive of another store.
         NotFound: no finished archive lies there.
         IntegrityError: its manifest is damaged.
     """
@@ -35,12 +38,20 @@ def archives_to_rewrite(caller: Caller, archives: Iterable[str | os.PathLike[str
     found = []
     for url in given:
         place = Place.of(url, _options_of(caller, os.fspath(url)))
-        if place.read(NAME) is not None or not kept_at(place):
-            Archive.at(place)
+        kept = [] if place.read(NAME) is not None else kept_at(place)
+        for archive in kept or [Archive.at(place)]:
+            _check_owner(caller, archive)
         found.append(place.url)
     if caller.keeper is not None and kept_names(Place.of(caller.keeper.url, caller.keeper.storage_options)):
         found.append(caller.keeper.url)
     return tuple(dict.fromkeys(found))
+
+
+def _check_owner(caller: Caller, archive: "Archive") -> None:
+    # Links to partitions go as well, and another store may have partitions of the same names.
+    mine, theirs = caller.session.meta.store_id, archive.manifest.store_id
+    if theirs != mine:
+        raise InvalidInput(f"the archive {archive.place.url} is of the store {theirs}, and this is {mine}")
 
 
 def rewrite_archives(caller: Caller, urls: Sequence[str], ids: Collection[str]) -> None:

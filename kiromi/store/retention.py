@@ -65,8 +65,9 @@ class Retention(Handle):
             ids: live or deleted memories.
             within: segment or field names to exact values; of deleted memories the last version counts.
             where: a filter; ``{}`` matches all.
-            archives: paths or URLs of archives that are rewritten without them too; of a chain, all. The one that
-                ``archive=`` of :func:`kiromi.open` keeps is rewritten anyway.
+            archives: paths or URLs of archives of this store that are rewritten without them too; of a chain, all.
+                They are reached with what their driver finds in the environment. The one that ``archive=`` of
+                :func:`kiromi.open` keeps is rewritten anyway.
             dry_run: only report what would be erased (the default).
 
         Give ``ids``, or ``within`` and ``where`` or one of them, which also mean expired and deleted memories.

@@ -83,6 +83,24 @@ def test_an_archive_that_is_not_there_refuses_the_erasure(root: Path, archives: 
         assert store.get(memory.id).text == "stays"
 
 
+def test_the_archive_of_another_store_refuses_the_erasure(root: Path, archives: Path, tmp_path: Path) -> None:
+    with kiromi.open(tmp_path / "other", scheme="user={user}") as other:
+        other.append("theirs", {"user": "ana"})
+        other.export_archive("live", archives)
+        theirs = other.digest()
+    with kiromi.open(root, scheme="user={user}") as store:
+        memory = store.append("stays", {"user": "ana"})
+        for dry_run in (True, False):
+            with pytest.raises(kiromi.InvalidInput, match="is of the store"):
+                store.erase([memory.id], archives=[archives], dry_run=dry_run)
+        assert store.get(memory.id).text == "stays"
+    assert kiromi.verify_archive(archives).problems == ()
+    kiromi.import_archive([archives], tmp_path / "copy")
+    with kiromi.open(tmp_path / "copy") as copy:
+        assert copy.digest() == theirs
+        assert copy.erase(copy.list_ids(), archives=[archives], dry_run=False).archives == (str(archives),)
+
+
 def test_a_stopped_erasure_rewrites_the_archives_when_it_goes_on(
     root: Path, archives: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
