@@ -20,29 +20,13 @@ import pyarrow as pa
 from kiromi.catalog import vectors
 from kiromi.catalog.changes import BlobKey, Changes, Head, combine, from_journal, to_journal
 from kiromi.catalog.migrations import apply_migrations, known_migrations, missing_migrations
-from kiromi.catalog.moves import Moves
-from kiromi.catalog.rows import (
-    AUDIT_SCHEMA,
-    CLOSED_ROWS,
-    CONTENT_SCHEMA,
-    HISTORY_SCHEMA,
-    LIVE_ROWS,
-    MEMORY_SCHEMA,
-    PENDING_SCHEMA,
-    Row,
-    to_rows,
-    to_table,
-)
+from kiromi.catalog.rows import CLOSED_ROWS, LIVE_ROWS, Row, to_rows
+from kiromi.catalog.tables import head_values, with_table, write
 from kiromi.catalog.view import View
 from kiromi.errors import StorageError, UnsupportedFormat
 
-_MEMORY_NAMES = ", ".join(MEMORY_SCHEMA.names)
-_CONTENT_NAMES = ", ".join(CONTENT_SCHEMA.names)
-
 JOURNAL_ROWS = 64
 """A commit of more rows than this goes to the tables at once."""
-SCHEME_SET = "scheme_set"
-"""The setting that holds the ``set`` of the active scheme, if a migration brought it in with one."""
 FOLD_ENTRIES = 1024
 """The journal is folded when it has this many entries, so that opening after a kill stays quick."""
 CONFIG: Mapping[str, bool] = {
@@ -133,7 +117,7 @@ class Catalog:
             cursor.execute(
                 "INSERT INTO meta VALUES"
                 " (1, ?, ?, ?, ?, make_timestamptz(?), ?, make_timestamptz(?), ?, ?, 0, 0, NULL)",
-                [meta.store_id, meta.catalog_id, meta.tenant, meta.fold_case, meta.created_at, *_head_values(head)],
+                [meta.store_id, meta.catalog_id, meta.tenant, meta.fold_case, meta.created_at, *head_values(head)],
             )
             cursor.execute("INSERT INTO schemes VALUES (1, ?, make_timestamptz(?))", [template, meta.created_at])
             cursor.execute("INSERT INTO scheme_events (seq, scheme) VALUES (?, 1)", [head.seq])
@@ -251,7 +235,7 @@ class Catalog:
         if wanted:
             table = pa.table({"id": [key[0] for key in wanted], "n": pa.array([key[1] for key in wanted], pa.int32())})
             statement = "SELECT c.id, c.n, c.ext, c.size FROM contents c JOIN incoming USING (id, n)"
-            for memory_id, n, ext, size in _with_table(self._writer, table, statement):
+            for memory_id, n, ext, size in with_table(self._writer, table, statement):
                 facts[memory_id, n] = (ext, size)
         return facts
 
@@ -305,24 +289,7 @@ class Catalog:
         gone = (cleared & tabled) | touched
         fresh = {key: places for key, places in total.places.items() if key not in cleared}
         with self.transaction() as cursor:
-            _delete_ids(cursor, {row.id for row, _ in total.closed})
-            if total.moves is not None:
-                _move(cursor, total.moves)
-            _insert_live(cursor, total)
-            _insert(cursor, "history", [(*row[: len(MEMORY_SCHEMA)], end) for row, end in total.closed], HISTORY_SCHEMA)
-            _insert(cursor, "audit_log", total.audit, AUDIT_SCHEMA)
-            vectors.insert(cursor, total.vectors)
-            for name, table in total.loads:  # first, so that statements can look at what was loaded
-                _with_table(cursor, table, f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
-            for statement, parameters in total.statements:
-                cursor.execute(statement, parameters).fetchall()
-            if gone:
-                _delete_pending(cursor, gone, everything=len(gone) == len(tabled))
-            _insert(cursor, "pending", [(*key, places) for key, places in fresh.items()], PENDING_SCHEMA)
-            cursor.execute(
-                "UPDATE meta SET head_seq = ?, head_at = make_timestamptz(?), head_hash = ?, head_entries = ?",
-                _head_values(total.head),
-            )
+            write(cursor, total, gone, fresh, clears_all=len(gone) == len(tabled))
             if self._journal:
                 cursor.execute("DELETE FROM journal")
         self._tabled = (tabled - gone) | fresh.keys()
@@ -362,7 +329,7 @@ class Catalog:
         """Return the ids of the live memories with those (namespace, key) pairs; for the committing thread only."""
         wanted = pa.table({"namespace": [key[0] for key in keys], "key": [key[1] for key in keys]})
         statement = "SELECT m.namespace, m.key, m.id FROM memories m JOIN incoming USING (namespace, key)"
-        found = _with_table(self._writer, wanted, statement)
+        found = with_table(self._writer, wanted, statement)
         ids = {(namespace, key): memory_id for namespace, key, memory_id in found}
         for pair in keys:
             if pair in self.recent_keys:
@@ -441,53 +408,3 @@ def sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _head_values(head: Head) -> list[Any]:
-    return [head.seq, head.at, head.hash, head.entries]
-
-
-def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> None:
-    if rows:
-        _with_table(cursor, to_table(rows, schema), f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
-
-
-def _insert_live(cursor: duckdb.DuckDBPyConnection, changes: Changes) -> None:
-    """Insert rows and contents; in a bulk append each row brings its content, and one Arrow table serves both."""
-    live = changes.live_table()
-    if len(live):
-        _with_table(cursor, live, f"INSERT INTO memories BY NAME SELECT {_MEMORY_NAMES} FROM incoming")
-    if changes.contents and len(changes.contents) == len(live) and not changes.closed:
-        _with_table(cursor, live, f"INSERT INTO contents SELECT {_CONTENT_NAMES} FROM incoming")
-    else:
-        _insert(cursor, "contents", changes.contents, CONTENT_SCHEMA)
-
-
-def _delete_ids(cursor: duckdb.DuckDBPyConnection, ids: set[str]) -> None:
-    if ids:
-        _with_table(cursor, pa.table({"id": sorted(ids)}), "DELETE FROM memories WHERE id IN (SELECT id FROM incoming)")
-
-
-def _move(cursor: duckdb.DuckDBPyConnection, moves: Moves) -> None:
-    # In the order of ids, so that the bounds of row groups tell DuckDB where to look.
-    _with_table(cursor, moves.rows.select(["id"]), "DELETE FROM memories WHERE id IN (SELECT id FROM incoming)")
-    _with_table(cursor, moves.live(), "INSERT INTO memories BY NAME SELECT * FROM incoming")
-    _with_table(cursor, moves.closed(), "INSERT INTO history BY NAME SELECT * FROM incoming")
-
-
-def _delete_pending(cursor: duckdb.DuckDBPyConnection, keys: set[BlobKey], *, everything: bool) -> None:
-    if everything:
-        cursor.execute("DELETE FROM pending")
-        return
-    table = pa.table({"id": [key[0] for key in keys], "n": pa.array([key[1] for key in keys], pa.int32())})
-    _with_table(
-        cursor, table, "DELETE FROM pending USING incoming WHERE pending.id = incoming.id AND pending.n = incoming.n"
-    )
-
-
-def _with_table(cursor: duckdb.DuckDBPyConnection, table: pa.Table, statement: str) -> list[Any]:
-    cursor.register("incoming", table)
-    try:
-        return cursor.execute(statement).fetchall()
-    finally:
-        cursor.unregister("incoming")
