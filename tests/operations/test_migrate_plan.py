@@ -1,8 +1,10 @@
 """Plans of scheme migrations: numbers, what cannot be mapped, mappers, and what binds a plan."""
 
+import copy
 import dataclasses
 import importlib
 import json
+import pickle
 import sys
 from collections.abc import Mapping
 from datetime import date
@@ -331,6 +333,27 @@ def test_a_plan_stops_if_something_new_cannot_be_mapped(store: kiromi.Store, roo
         store.migrate_scheme(plan=made)
     assert tree(root) == before
     assert store.migration_status() is None
+
+
+def test_a_plan_that_was_altered_is_worked_out_anew(store: kiromi.Store) -> None:
+    fill(store, 4)
+    made = plan(store, SECOND)
+    migrate(store, plan=dataclasses.replace(made, template="{user}"))
+    assert {each.path for each in store.partitions()} == {"U0", "U1", "U2"}
+    check(store)
+
+
+def test_a_plan_can_be_copied_and_sent(store: kiromi.Store) -> None:
+    fill(store, 4)
+    made = plan(store, SECOND)
+    document = dataclasses.asdict(made)
+    assert (document["template"], document["moved"]) == (SECOND, 4)
+    assert copy.deepcopy(made) == made
+    sent = pickle.loads(pickle.dumps(made))
+    assert sent == made
+    assert sent.targets is None
+    assert migrate(store, plan=sent).moved == 4
+    check(store)
 
 
 @pytest.mark.parametrize("mapper", [None, by_number])

@@ -14,7 +14,7 @@ from kiromi.operations.caller import Caller
 from kiromi.operations.evolve import number_of, plan_activate
 from kiromi.operations.migrate.batches import KIND, Pace, carry_out
 from kiromi.operations.migrate.mapping import Mapper, Rule, digest_of, load_mapper, reference_of
-from kiromi.operations.migrate.plan import Drawn, draw
+from kiromi.operations.migrate.plan import Drawn, Kept, draw
 from kiromi.operations.migrate.status import refuse_beside_migration, refuse_scoped, report_of
 from kiromi.operations.migrate.targets import stored
 from kiromi.operations.snapshots import plan_snapshot
@@ -83,7 +83,7 @@ def plan_migration(caller: Caller, asked: Asked, on_progress: Callable[[str, int
         former = session.schemes[session.active_scheme].template
     drawn = _draw(caller, asked, on_progress)
     before, after = drawn.layouts()
-    return MigrationPlan(
+    plan = MigrationPlan(
         template=asked.scheme.template,
         former=former,
         set=asked.sets.as_mapping(),
@@ -101,8 +101,8 @@ def plan_migration(caller: Caller, asked: Asked, on_progress: Callable[[str, int
         samples=tuple(drawn.samples),
         unmapped=tuple(drawn.unmapped.values()),
         cost=drawn.cost(is_local=isinstance(session.blobs, LocalBlobs)),
-        targets=drawn,
     )
+    return replace(plan, targets=Kept(drawn, plan.digest))
 
 
 def run_migration(caller: Caller, asked: Asked, pace: Pace) -> MigrationReport:
@@ -121,8 +121,7 @@ def run_migration(caller: Caller, asked: Asked, pace: Pace) -> MigrationReport:
 
 def _started(caller: Caller, asked: Asked, pace: Pace) -> str:
     """Plan, and begin; return the job's id."""
-    known = None if asked.plan is None else asked.plan.targets
-    drawn = known if isinstance(known, Drawn) else _draw(caller, asked, pace.on_progress)
+    drawn = _kept(asked.plan) or _draw(caller, asked, pace.on_progress)
     parts = [drawn]
     for _ in range(_ROUNDS):  # what changes meanwhile becomes less and less
         _refuse_unmapped(asked, parts)
@@ -133,6 +132,11 @@ def _started(caller: Caller, asked: Asked, pace: Pace) -> str:
         parts.append(_draw(caller, asked, pace.on_progress, since=parts[-1].seq))
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
         return _begin(caller, operation, asked, parts)
+
+
+def _kept(plan: MigrationPlan | None) -> Drawn | None:
+    kept = None if plan is None else plan.targets
+    return kept.of(plan.digest) if plan is not None and isinstance(kept, Kept) else None
 
 
 def _draw(
