@@ -191,10 +191,9 @@ def _compact(column: "pa.Array | pa.ChunkedArray") -> "pa.Array | pa.ChunkedArra
     if column.null_count or first != column[-1]:
         return column
     if pa.types.is_list(column.type):
-        is_one = not len(first) and not pc.max(pc.list_value_length(column)).as_py()
-    else:
-        is_one = pc.all(pc.equal(column, first)).as_py()
-    return first if is_one else column
+        # An empty list that is taken out of a column would keep all the values of that column alive.
+        return column if pc.max(pc.list_value_length(column)).as_py() else pa.scalar([], column.type)
+    return first if pc.all(pc.equal(column, first)).as_py() else column
 
 
 def _copied(column: "pa.ChunkedArray | pa.Scalar") -> "pa.Array | pa.Scalar":
