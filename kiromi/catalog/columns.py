@@ -61,11 +61,10 @@ class Columns:
     All pages but the last are full.
     """
 
-    __slots__ = ("_count", "_pages")
+    __slots__ = ("_pages",)
 
     def __init__(self, pages: Sequence[_Page]) -> None:
         self._pages = tuple(pages)
-        self._count = sum(page.count for page in pages)
 
     @classmethod
     def of(cls, table: pa.Table, order: Positions | None = None) -> "Columns":
