@@ -120,7 +120,8 @@ def _check_mapping(value: object) -> Mapping[str, Any] | None:
 
 _Named: TypeAlias = Annotated[Mapping[str, Any] | None, PlainValidator(_check_mapping)]
 _Short: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_SHORT_TEXT_CHARS)]
-_Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+# -0.0 equals 0.0 wherever rows are compared, and would be another text in the digest of a state.
+_Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), AfterValidator(abs)]
 _Moment: TypeAlias = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 

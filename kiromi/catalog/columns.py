@@ -61,11 +61,10 @@ class Columns:
     All pages but the last are full.
     """
 
-    __slots__ = ("_count", "_pages")
+    __slots__ = ("_pages",)
 
     def __init__(self, pages: Sequence[_Page]) -> None:
         self._pages = tuple(pages)
-        self._count = sum(page.count for page in pages)
 
     @classmethod
     def of(cls, table: pa.Table, order: Positions | None = None) -> "Columns":
@@ -191,10 +190,9 @@ def _compact(column: "pa.Array | pa.ChunkedArray") -> "pa.Array | pa.ChunkedArra
     if column.null_count or first != column[-1]:
         return column
     if pa.types.is_list(column.type):
-        is_one = not len(first) and not pc.max(pc.list_value_length(column)).as_py()
-    else:
-        is_one = pc.all(pc.equal(column, first)).as_py()
-    return first if is_one else column
+        # An empty list that is taken out of a column would keep all the values of that column alive.
+        return column if pc.max(pc.list_value_length(column)).as_py() else pa.scalar([], column.type)
+    return first if pc.all(pc.equal(column, first)).as_py() else column
 
 
 def _copied(column: "pa.ChunkedArray | pa.Scalar") -> "pa.Array | pa.Scalar":

@@ -207,6 +207,7 @@ def _look(
     caller: Caller, queries: _Queries, options: Options, without: str | None, *, is_last: bool
 ) -> list[Hit] | None:
     """Search once; None if something had changed under way and this is not the last time."""
+    schemes = caller.session.schemes.keys()  # for a path of a later one the scope does not know what it has to say
     scope = Scope.of(
         caller,
         options.within,
@@ -218,6 +219,7 @@ def _look(
     with indices_for(caller) as indices:
         this = _Round(caller, scope, options, indices, queries.model, without)
         ranked = this.ranked(queries.text, queries.vector)
+        this.is_stale |= caller.session.schemes.keys() != schemes
         hits = [] if this.is_stale and not is_last else this.hits(ranked, queries.text)
         return None if this.is_stale and not is_last else hits
 

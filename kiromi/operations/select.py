@@ -23,6 +23,7 @@ from kiromi.filters import (
 from kiromi.operations.caller import Caller
 from kiromi.operations.within import Schemes, Within, partition_texts
 from kiromi.partition import Bound, pruner
+from kiromi.session.session import Session
 
 _IN_CONTENTS = ("media_type", "size", "sha256")
 
@@ -50,7 +51,7 @@ _BOUND_OPS = {Op.EQ: "eq", Op.IN: "in", Op.LT: "lt", Op.LTE: "lte", Op.GT: "gt",
 class Selection:
     """Which live memories a call is about."""
 
-    schemes: Schemes
+    session: Session
     within: Within
     where: Filter | None
     now: int | None
@@ -65,15 +66,19 @@ class Selection:
         Raises:
             InvalidInput: ``within`` or ``where`` is refused.
         """
-        return cls(
-            caller.session.schemes, caller.within(within), filter_of(where), None if with_expired else caller.now
-        )
+        return cls(caller.session, caller.within(within), filter_of(where), None if with_expired else caller.now)
+
+    @property
+    def schemes(self) -> Schemes:
+        """All that there are: what a cursor shows may follow one that came after the arguments were resolved."""
+        return self.session.schemes
 
     def condition(self, cursor: duckdb.DuckDBPyConnection) -> Condition:
         """Return the condition over ``memories m JOIN contents c USING (id, n)``."""
-        parts = [self.within.condition(cursor, self.schemes)]
+        schemes = self.schemes
+        parts = [self.within.condition(cursor, schemes)]
         if self.where is not None:
-            pruned = _pruned(cursor, self.schemes, self.where)
+            pruned = _pruned(cursor, schemes, self.where)
             if pruned is not None:
                 parts.append(pruned)
             parts.append(compile_filter(self.where, COLUMNS))

@@ -108,7 +108,7 @@ class MigrationPlan:
     targets: Any = field(default=None, repr=False, compare=False)
     """Where each memory goes: nothing is worked out again, nor a mapper called, if this very plan is carried out.
 
-    Not part of the JSON.
+    Not part of the JSON, and in vain for a plan that differs from the one that it was made for.
     """
 
     @property

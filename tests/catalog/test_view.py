@@ -141,6 +141,16 @@ def test_columns_made_of_a_table_keep_nothing_of_it_alive() -> None:
     assert not ours & theirs
 
 
+def test_a_page_without_tags_keeps_no_other_pages_tags_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns_module, "PAGE_ROWS", 4)
+    rows = [_row(format_id(number), 2)._replace(tags=() if number < 4 else ("a tag",)) for number in range(8)]
+    page, _ = Columns.of(to_table(rows, ROW_SCHEMA))._pages
+    tags = page.columns[Row._fields.index("tags")]
+    assert isinstance(tags, pa.ListScalar)
+    assert sum(buffer.size for buffer in tags.values.buffers() if buffer) <= 4
+    assert page.row(0, format_id(0)).tags == ()
+
+
 def test_a_memory_that_is_updated_over_and_over_does_not_fill_the_view() -> None:
     memory_id = format_id(1)
     row = _row(memory_id, 1)

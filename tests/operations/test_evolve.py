@@ -1,11 +1,13 @@
 """Evolving the scheme: new memories follow another one, old ones stay, and both are found, pruned and read as one."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import kiromi
 from kiromi import InvalidInput
+from kiromi.operations.select import Selection
 from tests.operations.migrating import FIRST, check, fill, migrate, tree
 
 OTHER = "year={year}/user={user}"
@@ -81,3 +83,18 @@ def test_a_template_that_makes_no_sense_is_refused(store: kiromi.Store, template
     with pytest.raises(InvalidInput):
         store.evolve_scheme(template)
     assert store.scheme == FIRST
+
+
+@pytest.mark.parametrize("arguments", [({"user": "ana"}, None), (None, {"user": "ana"})])
+def test_a_call_sees_what_follows_a_scheme_that_came_after_it_began(store: kiromi.Store, arguments: Any) -> None:
+    for user in ("ana", "bob"):
+        store.append("before", {"user": user})
+    with store._call() as caller:
+        selection = Selection.of(caller, *arguments)
+        store.evolve_scheme("who={user}")
+        for user in ("ana", "bob"):
+            store.append("after", {"user": user})
+        with caller.reading() as (_, cursor):
+            condition = selection.condition(cursor)
+            query = f"SELECT m.id FROM memories m JOIN contents c USING (id, n) WHERE {condition.sql}"
+            assert len(cursor.execute(query, condition.parameters).fetchall()) == 2

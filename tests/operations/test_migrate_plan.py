@@ -1,8 +1,10 @@
 """Plans of scheme migrations: numbers, what cannot be mapped, mappers, and what binds a plan."""
 
+import copy
 import dataclasses
 import importlib
 import json
+import pickle
 import sys
 from collections.abc import Mapping
 from datetime import date
@@ -16,6 +18,7 @@ import kiromi
 from kiromi import InvalidInput, Memory, MemoryInfo, MigrationConflict
 from kiromi.operations.migrate.mapping import load_mapper
 from kiromi.reports.migration import MigrationPlan, Relocation
+from tests.operations.erasing import places_of
 from tests.operations.migrating import FIRST, SECOND, attributes, check, fill, migrate, plan, tree
 
 
@@ -331,6 +334,66 @@ def test_a_plan_stops_if_something_new_cannot_be_mapped(store: kiromi.Store, roo
         store.migrate_scheme(plan=made)
     assert tree(root) == before
     assert store.migration_status() is None
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_plan_can_be_carried_out_once_what_hindered_it_was_mended(store: kiromi.Store, *, deleted: bool) -> None:
+    fill(store, 3)
+    odd = store.append("x", {"user": "a"})
+    made = plan(store, "{n}")
+    with pytest.raises(InvalidInput, match=odd.id):
+        store.migrate_scheme(plan=made)
+    if deleted:
+        store.delete(odd.id)
+    else:
+        store.update(odd.id, attributes={"user": "a", "n": 7})
+    assert migrate(store, plan=made).moved == (3 if deleted else 4)
+    check(store)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("planned", [True, False])
+def test_what_was_erased_since_it_was_planned_does_not_come_back(
+    store: kiromi.Store, root: Path, count: int, *, planned: bool
+) -> None:
+    ids = [store.append("x", {"user": f"secret{n}"}).id for n in range(4)]
+    gone = ids[:count]
+
+    def erase(what: str, done: int, total: int) -> None:
+        if what == "plan" and store.exists(gone[0]):
+            store.erase(gone, dry_run=False)
+
+    if planned:
+        made = plan(store, "{more}", set={"more": "{user}"})
+        erase("plan", 4, 4)
+        report = migrate(store, plan=made)
+    else:
+        report = migrate(store, "{more}", set={"more": "{user}"}, on_progress=erase)
+    assert (report.moved, report.deleted) == (4 - count, 0)
+    check(store)
+    store.close()
+    assert places_of(root, *gone, *(f"secret{n}" for n in range(count))) == set()
+
+
+def test_a_plan_that_was_altered_is_worked_out_anew(store: kiromi.Store) -> None:
+    fill(store, 4)
+    made = plan(store, SECOND)
+    migrate(store, plan=dataclasses.replace(made, template="{user}"))
+    assert {each.path for each in store.partitions()} == {"U0", "U1", "U2"}
+    check(store)
+
+
+def test_a_plan_can_be_copied_and_sent(store: kiromi.Store) -> None:
+    fill(store, 4)
+    made = plan(store, SECOND)
+    document = dataclasses.asdict(made)
+    assert (document["template"], document["moved"]) == (SECOND, 4)
+    assert copy.deepcopy(made) == made
+    sent = pickle.loads(pickle.dumps(made))
+    assert sent == made
+    assert sent.targets is None
+    assert migrate(store, plan=sent).moved == 4
+    check(store)
 
 
 @pytest.mark.parametrize("mapper", [None, by_number])

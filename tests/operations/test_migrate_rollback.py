@@ -44,6 +44,15 @@ def test_the_tree_and_the_attributes_are_as_they_were(store: kiromi.Store, root:
     check(store)
 
 
+def test_the_digest_is_as_it_was_whatever_the_sign_of_a_zero(store: kiromi.Store) -> None:
+    for zero in (0.0, -0.0):
+        store.append("text", {"user": "a"}, importance=zero, confidence=zero)
+    before = store.digest()
+    migrate(store, SECOND)
+    store.rollback_migration()
+    assert store.digest() == before
+
+
 def test_a_rollback_that_was_stopped_goes_on(store: kiromi.Store, root: Path) -> None:
     fill(store, 8)
     before = tree(root), attributes(store)

@@ -8,6 +8,9 @@ import pytest
 
 import kiromi
 from kiromi.model import Hit
+from kiromi.operations import search as search_module
+from kiromi.operations.caller import Caller
+from kiromi.operations.past_indices import indices_for
 from tests.operations.finding import texts
 
 USERS = (
@@ -142,3 +145,18 @@ def test_a_scope_of_few_among_many_gives_k(tmp_path: Path) -> None:
             assert numbers(hits) == list(range(1_500))
             hits = store.search("zebra", mode=mode, within={"user": "u7"}, where={"n": {"$gte": 3_000}}, k=10)
             assert numbers(hits) == list(range(3_007, 4_000, 200))
+
+
+def test_a_search_finds_what_follows_a_scheme_that_came_after_it_began(
+    store: kiromi.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = {store.append("word", {"user": "ana"}).id for _ in range(2)}
+    store.append("word", {"user": "bob"})
+
+    def migrated(caller: Caller) -> Any:
+        if store.scheme != "user={user}":
+            store.migrate_scheme("user={user}")
+        return indices_for(caller)
+
+    monkeypatch.setattr(search_module, "indices_for", migrated)
+    assert {hit.id for hit in store.search("word", mode="text", within={"user": "ana"})} == ids

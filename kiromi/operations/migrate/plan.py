@@ -55,6 +55,29 @@ class Drawn:
         return MigrationCost(0, self.moved, self.moved * _REQUESTS, self.size_bytes)
 
 
+class Kept:
+    """What a plan keeps of how it was made, for that very plan.
+
+    A plan that differs from it, or that left the process, is worked out anew.
+    """
+
+    __slots__ = ("_digest", "_drawn")
+
+    def __init__(self, drawn: Drawn, digest: str) -> None:
+        self._drawn = drawn
+        self._digest = digest
+
+    def of(self, digest: str) -> Drawn | None:
+        """Return what was found out, if it is of the plan with that digest."""
+        return self._drawn if digest == self._digest else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Kept":
+        return self  # nothing changes it, and a file that is open cannot be copied
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+
 def draw(
     caller: Caller,
     rule: Rule,

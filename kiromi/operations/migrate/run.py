@@ -14,9 +14,9 @@ from kiromi.operations.caller import Caller
 from kiromi.operations.evolve import number_of, plan_activate
 from kiromi.operations.migrate.batches import KIND, Pace, carry_out
 from kiromi.operations.migrate.mapping import Mapper, Rule, digest_of, load_mapper, reference_of
-from kiromi.operations.migrate.plan import Drawn, draw
+from kiromi.operations.migrate.plan import Drawn, Kept, draw
 from kiromi.operations.migrate.status import refuse_beside_migration, refuse_scoped, report_of
-from kiromi.operations.migrate.targets import stored
+from kiromi.operations.migrate.targets import among, stored
 from kiromi.operations.snapshots import plan_snapshot
 from kiromi.partition import Assignments, Scheme
 from kiromi.reports.migration import MigrationPlan, MigrationReport, Unmapped
@@ -83,7 +83,7 @@ def plan_migration(caller: Caller, asked: Asked, on_progress: Callable[[str, int
         former = session.schemes[session.active_scheme].template
     drawn = _draw(caller, asked, on_progress)
     before, after = drawn.layouts()
-    return MigrationPlan(
+    plan = MigrationPlan(
         template=asked.scheme.template,
         former=former,
         set=asked.sets.as_mapping(),
@@ -101,8 +101,8 @@ def plan_migration(caller: Caller, asked: Asked, on_progress: Callable[[str, int
         samples=tuple(drawn.samples),
         unmapped=tuple(drawn.unmapped.values()),
         cost=drawn.cost(is_local=isinstance(session.blobs, LocalBlobs)),
-        targets=drawn,
     )
+    return replace(plan, targets=Kept(drawn, plan.digest))
 
 
 def run_migration(caller: Caller, asked: Asked, pace: Pace) -> MigrationReport:
@@ -121,18 +121,22 @@ def run_migration(caller: Caller, asked: Asked, pace: Pace) -> MigrationReport:
 
 def _started(caller: Caller, asked: Asked, pace: Pace) -> str:
     """Plan, and begin; return the job's id."""
-    known = None if asked.plan is None else asked.plan.targets
-    drawn = known if isinstance(known, Drawn) else _draw(caller, asked, pace.on_progress)
+    drawn = _kept(asked.plan) or _draw(caller, asked, pace.on_progress)
     parts = [drawn]
     for _ in range(_ROUNDS):  # what changes meanwhile becomes less and less
-        _refuse_unmapped(asked, parts)
         with caller.session.lease:
+            _refuse_unmapped(caller, asked, parts)
             few = _count_since(caller, parts[-1].seq) <= _FEW
         if few:
             break
         parts.append(_draw(caller, asked, pace.on_progress, since=parts[-1].seq))
     with caller.session.lease, transaction(caller.session, caller.context) as operation:
         return _begin(caller, operation, asked, parts)
+
+
+def _kept(plan: MigrationPlan | None) -> Drawn | None:
+    kept = None if plan is None else plan.targets
+    return kept.of(plan.digest) if plan is not None and isinstance(kept, Kept) else None
 
 
 def _draw(
@@ -152,7 +156,7 @@ def _begin(caller: Caller, operation: Operation, asked: Asked, parts: list[Drawn
         _check_plan(caller, asked.plan)
     last = _draw(caller, asked, _unseen, since=parts[-1].seq)  # writers wait now, so nothing can be left out
     parts = [*parts, last]
-    _refuse_unmapped(asked, parts)
+    _refuse_unmapped(caller, asked, parts)
     why = f"before the migration to {asked.scheme.template}"
     snapshot = plan_snapshot(caller, operation, None, why, is_safety=True)
     former, former_set = session.active_scheme, session.supplied.as_mapping()
@@ -173,7 +177,7 @@ def _begin(caller: Caller, operation: Operation, asked: Asked, parts: list[Drawn
         "rollback_of": None,
         "pins": [snapshot.seq],
     }
-    plan_begin(operation, job_id, params, stored(job_id, number, _final(parts)))
+    plan_begin(operation, job_id, params, stored(job_id, number, _final(caller, parts)))
     facts = {"job": job_id, "scheme": [former, number], "snapshot": snapshot.id}
     operation.record("migrate_begin", None, facts)
     return job_id
@@ -197,23 +201,33 @@ def plan_begin(operation: Operation, job_id: str, params: Mapping[str, Any], tar
     )
 
 
-def _final(parts: list[Drawn]) -> Iterator[pa.Table]:
-    """Yield the targets of several rounds of planning, of which later ones count."""
+def _final(caller: Caller, parts: list[Drawn]) -> Iterator[pa.Table]:
+    """Yield the targets of several rounds of planning, of which later ones count.
+
+    A memory that was erased meanwhile must not come back, be it as a target.
+    """
+    session = caller.session
+    live = session.view.ids() if session.erased_seq > parts[0].seq else None
     for i, part in enumerate(parts):
         later = [each.changed for each in parts[i + 1 :] if len(each.changed)]
-        yield from part.targets.without(np.concatenate(later)) if later else part.targets.tables()
+        tables = part.targets.without(np.concatenate(later)) if later else part.targets.tables()
+        yield from tables if live is None else (among(table, live) for table in tables)
 
 
-def _refuse_unmapped(asked: Asked, parts: list[Drawn]) -> None:
-    unmapped: dict[str, Unmapped] = {}
+def _refuse_unmapped(caller: Caller, asked: Asked, parts: list[Drawn]) -> None:
+    """Refuse to go on with what cannot be mapped; what changed since a part was drawn is for the next one to say."""
+    if asked.on_error == "skip":
+        return
+    unmapped: list[Unmapped] = []
     for part in parts:
-        unmapped.update(part.unmapped)
-    if unmapped and asked.on_error == "abort":
-        named = "; ".join(f"{each.id}: {each.reason}" for each in list(unmapped.values())[:_NAMED])
+        rows = caller.session.view.rows(part.unmapped)
+        unmapped += [part.unmapped[row.id] for row in rows if row.begin_seq <= part.seq]
+    if unmapped:
+        named = "; ".join(f"{each.id}: {each.reason}" for each in unmapped[:_NAMED])
         raise InvalidInput(
             f"{len(unmapped):,} of the memories cannot be mapped to {asked.scheme.template!r}, nothing was moved:"
             f" {named}",
-            unmapped=[(each.id, each.path, each.reason) for each in unmapped.values()],
+            unmapped=[(each.id, each.path, each.reason) for each in unmapped],
         )
 
 

@@ -60,6 +60,15 @@ class Targets:
             yield table if kept.all() else table.filter(pa.array(kept))
 
 
+def among(table: pa.Table, ids: np.ndarray) -> pa.Table:
+    """Return those of a table of targets whose ids are among others, which are in order."""
+    if not len(ids):
+        return table.slice(0, 0)
+    own = id_matrix(table.column("id"))
+    places = np.minimum(ids.searchsorted(own), len(ids) - 1)
+    return table.filter(pa.array(ids[places] == own))
+
+
 def stored(job: str, scheme: int | None, tables: Iterator[pa.Table]) -> pa.RecordBatchReader:
     """Return targets as the table ``migration_targets`` takes them; ``scheme`` is that of all, if they do not say."""
 
