@@ -109,6 +109,11 @@ def test_the_examples_of_the_program_are_understood() -> None:
             _parse(example, None)
 
 
+def test_the_examples_of_sql_are_sql(filled: Program) -> None:
+    for example in _examples(_LEAVES["sql",]):
+        filled(*shlex.split(example)[1:])
+
+
 def _parse(example: str, path: tuple[str, ...] | None) -> None:
     """Parse the call of kiromi in an example as the program would, without running it."""
     words = shlex.split(example)
