@@ -100,11 +100,15 @@ def _restore_to(cli: Invocation, name: str, root: str, catalog: str | None) -> N
         cli.line(f"made {root}: {shown.count_text(report.memories, 'memory')} of seq {report.seq}")
 
 
+_LEFT_OUT = {"former_versions": "former version", "snapshots": "snapshot", "audit_facts": "audit entry"}
+
+
 def note_left_out(cli: Invocation, report: "ArchiveReport", where: str = "not in the archive") -> None:
     """Tell what did not come over from an archive, or from a store of which there is none that stays."""
     for what, count in report.left_out.items():
         if count:
-            cli.note(f"{where}: {shown.count_text(count, what.removesuffix('s').replace('_', ' '))}")
+            told = shown.count_text(count, _LEFT_OUT[what])
+            cli.note(f"{where}: what {told} said" if what == "audit_facts" else f"{where}: {told}")
 
 
 def _again(name: str, within: Sequence[str], ids: Sequence[str]) -> str:
