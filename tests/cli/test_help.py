@@ -84,7 +84,10 @@ def test_every_command_and_option_is_explained(path: tuple[str, ...], bare: Prog
     assert command.help
     for parameter in command.params:
         assert parameter.help, (path, parameter.name)
-    assert f"Usage: {' '.join(('kiromi', *path))}" in bare.bare(*path, "--help").text
+    shown = bare.bare(*path, "--help").text
+    assert f"Usage: {' '.join(('kiromi', *path))}" in shown
+    for paragraph in command.help.replace("\\[", "[").split("\n\n"):
+        assert " ".join(paragraph.split()) in " ".join(shown.split())
     assert bare.bare(*path, "-h").text == bare.bare(*path, "--help").text
 
 
