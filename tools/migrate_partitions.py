@@ -1,7 +1,5 @@
 """Move a store to another partition scheme, as an operator does it: plan, review, apply, verify, report.
 
-::
-
     python tools/migrate_partitions.py plan   STORE 'status={status}/year={created:%Y}' --out plan.json
     python tools/migrate_partitions.py apply  STORE plan.json --report report.json
     python tools/migrate_partitions.py resume STORE --report report.json
@@ -12,11 +10,12 @@ changed in the store since is planned anew, and nothing moves if some of it cann
 verified (``--read-data`` compares every blob with its SHA-256). Ctrl-C ends a run after its batch; ``resume`` goes on.
 
 Exit codes: 0 done and verified, 1 memories were left or cannot be mapped, 2 refused, 3 verify found problems, 130
-stopped after a batch.
+stopped after a batch, 141 whoever read the output was gone before the end.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from kiromi.cli.shown import plain, safe
 from kiromi.cli.values import pairs
 from kiromi.reports.migration import MigrationPlan, MigrationReport
 
-DONE, LEFT, REFUSED, PROBLEMS, STOPPED = 0, 1, 2, 3, 130
+DONE, LEFT, REFUSED, PROBLEMS, STOPPED, UNHEARD = 0, 1, 2, 3, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         _say(str(error), file=sys.stderr)
         return STOPPED
+    except BrokenPipeError:
+        # As after `| head`. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNHEARD
 
 
 def _plan(store: kiromi.Store, options: argparse.Namespace) -> int:
@@ -110,9 +113,8 @@ def _say(*texts: str, file: TextIO | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Move a store to another partition scheme: plan, review, apply, verify, report."
-    )
+    # The text above, with its examples and exit codes, as it stands.
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, do: Callable[[kiromi.Store, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -121,13 +123,25 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("store", metavar="STORE", help="the store's root: a folder or an fsspec URL")
         command.add_argument("--tenant", default="default", help="the tenant (default: %(default)s)")
         command.add_argument("--catalog", metavar="PATH", help="where the catalog lies, for object stores")
-        command.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for another process")
+        command.add_argument(
+            "--wait",
+            type=float,
+            default=60.0,
+            metavar="SECONDS",
+            help="how long to wait for another process (default: %(default)g)",
+        )
         return command
 
     plan = add("plan", _plan, "plan a migration into a file; nothing is written to the store")
     plan.add_argument("scheme", metavar="SCHEME", help="the new template")
-    plan.add_argument("--set", action="append", default=[], metavar="NAME=SEGMENT", help="an attribute to fill")
-    plan.add_argument("--mapper", metavar="MODULE:FUNCTION", help="from a memory to attributes to set")
+    plan.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=SEGMENT",
+        help="an attribute to fill, as in area={topic:lower|none}; may be repeated",
+    )
+    plan.add_argument("--mapper", metavar="MODULE:FUNCTION", help="a function from a memory to attributes to set")
     plan.add_argument(
         "--within",
         action="append",
@@ -142,8 +156,16 @@ def _parser() -> argparse.ArgumentParser:
     resume = add("resume", _resume, "go on with what was stopped, paused or killed")
     rollback = add("rollback", _rollback, "bring back what the last migration moved")
     for command in (apply, resume, rollback):
-        command.add_argument("--batch-size", type=int, default=5_000, metavar="N", help="memories per operation")
-        command.add_argument("--pause-s", type=float, default=0.0, metavar="SECONDS", help="to wait between batches")
+        command.add_argument(
+            "--batch-size", type=int, default=5_000, metavar="N", help="memories per operation (default: %(default)d)"
+        )
+        command.add_argument(
+            "--pause-s",
+            type=float,
+            default=0.0,
+            metavar="SECONDS",
+            help="to wait between batches (default: %(default)g)",
+        )
         command.add_argument("--read-data", action="store_true", help="verify the bytes of every blob too")
         command.add_argument("--report", type=Path, metavar="FILE", help="also write what was done there, as JSON")
     return parser

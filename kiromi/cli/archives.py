@@ -25,7 +25,7 @@ _Url = Annotated[str, typer.Argument(metavar="URL", help="The archive: a folder 
     commands,
     "export",
     examples=[
-        "kiromi snapshot export live archives/monday",
+        "kiromi snapshot export monday archives/monday",
         "kiromi snapshot export before-import s3://bucket/archives/before-import",
         "kiromi snapshot export live archives/tuesday --since monday",
     ],

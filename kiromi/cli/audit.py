@@ -60,7 +60,8 @@ def tail(
 ) -> None:
     """Show the last entries of the audit log: who changed what, when and why; facts, never content.
 
-    A consumer that keeps the last seq it handled, and asks --since it, misses nothing.
+    Each begins with its operation's seq and its number within that, as in 12.0. A consumer that keeps the last seq it
+    handled, and asks --since it, misses nothing.
     """
     with cli.open(read_only=True) as store:
         memory_id = None if reference is None else id_of(store, reference, namespace)

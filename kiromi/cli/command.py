@@ -115,11 +115,14 @@ def _option_names(annotation: Any) -> set[str]:
 
 def unwrapped(text: str) -> str:
     """Return a docstring with each paragraph on one line, for the terminal to wrap."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
+    return _literal("\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n")))
 
 
 def epilog(examples: Sequence[str]) -> str:
     """Return the examples as the end of a help page."""
-    # Rich takes [ for markup.
-    lines = [example.replace("[", "\\[") for example in examples]
-    return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]$[/cyan] {line}" for line in lines)])
+    return "\n".join(["[bold]Examples[/bold]", *(f"[cyan]$[/cyan] {_literal(line)}" for line in examples)])
+
+
+def _literal(text: str) -> str:
+    # Rich takes [ for markup, and shows nothing of a style that it does not know.
+    return text.replace("[", "\\[")

@@ -96,15 +96,19 @@ def _restore_to(cli: Invocation, name: str, root: str, catalog: str | None) -> N
     if cli.is_json:
         cli.document(report)
     else:
-        note_left_out(cli, report)
+        note_left_out(cli, report, "not in the new store")
         cli.line(f"made {root}: {shown.count_text(report.memories, 'memory')} of seq {report.seq}")
 
 
-def note_left_out(cli: Invocation, report: "ArchiveReport") -> None:
-    """Tell what did not come over from an archive."""
+_LEFT_OUT = {"former_versions": "former version", "snapshots": "snapshot", "audit_facts": "audit entry"}
+
+
+def note_left_out(cli: Invocation, report: "ArchiveReport", where: str = "not in the archive") -> None:
+    """Tell what did not come over from an archive, or from a store of which there is none that stays."""
     for what, count in report.left_out.items():
         if count:
-            cli.note(f"not in the archive: {shown.count_text(count, what.removesuffix('s').replace('_', ' '))}")
+            told = shown.count_text(count, _LEFT_OUT[what])
+            cli.note(f"{where}: what {told} said" if what == "audit_facts" else f"{where}: {told}")
 
 
 def _again(name: str, within: Sequence[str], ids: Sequence[str]) -> str:

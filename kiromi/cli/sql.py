@@ -22,7 +22,7 @@ commands = typer.Typer()
     panel=PANEL,
     examples=[
         "kiromi sql 'SELECT kind, count(*) AS memories FROM memories GROUP BY kind'",
-        'kiromi sql "SELECT at, actor, op FROM audit_log ORDER BY seq DESC LIMIT 5" --json',
+        "kiromi sql 'SELECT audit_log.at, actor, op FROM audit_log ORDER BY seq DESC LIMIT 5' --json",
     ],
 )
 def sql(

@@ -75,7 +75,7 @@ _BatchSize = Annotated[
     panel=PANEL,
     examples=[
         "kiromi import peps --map event_at=created",
-        "kiromi import peps --prune --dry-run",
+        "kiromi import peps --map event_at=created --prune --dry-run",
         "kiromi --store memories import notes.jsonl --scheme 'user={user}' --on-error skip",
         "kiromi import people.csv --type age=int --source people",
     ],

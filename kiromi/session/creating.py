@@ -16,7 +16,9 @@ from kiromi.times import now_micros
 def not_found(root: Root, tenant: str) -> StoreNotFound:
     """Return the error of an opening where no store is, and none is to be made."""
     return StoreNotFound(
-        f"no store at {root.url} (tenant {tenant!r}): give scheme= to create one", root=root.url, tenant=tenant
+        f"no store at {root.url} (tenant {tenant!r}): kiromi init makes one, or scheme= in Python",
+        root=root.url,
+        tenant=tenant,
     )
 
 

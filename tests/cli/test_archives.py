@@ -26,6 +26,13 @@ def test_a_store_goes_into_an_archive_and_comes_back(filled: Program, tmp_path: 
     assert listed[0] == listed[1]
 
 
+def test_what_an_erasure_took_from_an_archive_is_told(filled: Program, tmp_path: Path) -> None:
+    filled("erase", "--within", "user=bob", "--yes")
+    filled("snapshot", "export", "live", tmp_path / "archive")
+    shown = filled.bare("--store", tmp_path / "copy", "snapshot", "import", tmp_path / "archive")
+    assert "not in the archive: what 2 audit entries said\n" in shown.notes
+
+
 def test_damage_is_found(filled: Program, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     filled("snapshot", "export", "live", archive)

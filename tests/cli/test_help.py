@@ -84,7 +84,10 @@ def test_every_command_and_option_is_explained(path: tuple[str, ...], bare: Prog
     assert command.help
     for parameter in command.params:
         assert parameter.help, (path, parameter.name)
-    assert f"Usage: {' '.join(('kiromi', *path))}" in bare.bare(*path, "--help").text
+    shown = bare.bare(*path, "--help").text
+    assert f"Usage: {' '.join(('kiromi', *path))}" in shown
+    for paragraph in command.help.replace("\\[", "[").split("\n\n"):
+        assert " ".join(paragraph.split()) in " ".join(shown.split())
     assert bare.bare(*path, "-h").text == bare.bare(*path, "--help").text
 
 
@@ -107,6 +110,11 @@ def test_the_examples_of_the_program_are_understood() -> None:
     for example in _examples(_ROOT):
         if example.startswith("kiromi"):
             _parse(example, None)
+
+
+def test_the_examples_of_sql_are_sql(filled: Program) -> None:
+    for example in _examples(_LEAVES["sql",]):
+        filled(*shlex.split(example)[1:])
 
 
 def _parse(example: str, path: tuple[str, ...] | None) -> None:

@@ -110,6 +110,7 @@ def test_a_moment_becomes_a_store_elsewhere(changed: Program) -> None:
     before = changed("diff", "then").text
     made = changed("snapshot", "restore", "then", "--to", elsewhere)
     assert made.text == f"made {elsewhere}: 4 memories of seq 4\n"
+    assert "archive" not in made.notes
     assert changed("diff", "then").text == before
     other = changed.bare("--store", elsewhere, "ls", "--json").document["items"]
     with kiromi.open(changed.root) as store:

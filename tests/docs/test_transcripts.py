@@ -1,6 +1,7 @@
 """Every console transcript of the pages is what the real program prints; ids, times, hashes and scores may differ.
 
-The pages are the golden files: ``KIROMI_UPDATE_DOCS=1`` writes what was printed into them.
+The pages are the golden files: ``KIROMI_UPDATE_DOCS=1`` writes what was printed into them. The README is typed as its
+reader does, with the commands in between of which it shows no output: they succeed, and what follows is still true.
 """
 
 from collections.abc import Iterator
@@ -9,18 +10,25 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import stable
-from tests.docs.pages import PAGES, blocks, name_of, text_of
+from tests.docs.pages import PAGES, README, blocks, name_of, text_of
 from tests.docs.transcripts import Step, read_steps, run_steps
 
 _TOLD = [page for page in PAGES if blocks(page, "console")]
+# What needs a network, or a corpus, which has a test of its own.
+_UNTYPED = ("pip install", "PEPS=")
+_FAILED = "this failed: "
 
 
 @pytest.mark.parametrize("page", _TOLD, ids=name_of)
 def test_transcripts_are_what_the_program_prints(page: Path, tmp_path: Path, is_updating: bool) -> None:
     told = [read_steps(block.code) for block in blocks(page, "console")]
+    between = _commands(page) if page == README else []
+    typed = sorted([*zip([block.line for block in blocks(page, "console")], told, strict=True), *between])
     (tmp_path / "work").mkdir()
-    printed = iter(run_steps([step for steps in told for step in steps], tmp_path / "work"))
-    found = [[next(printed) for _ in steps] for steps in told]
+    printed = iter(run_steps([step for _, steps in typed for step in steps], tmp_path / "work"))
+    ran = {line: [next(printed) for _ in steps] for line, steps in typed}
+    assert not [step.output for line, _ in between for step in ran[line] if _FAILED in step.output]
+    found = [ran[block.line] for block in blocks(page, "console")]
     assert "Traceback" not in "".join(_text(found)), "\n".join(_text(found))
     if is_updating:
         if _text(found) != _text(told):
@@ -28,6 +36,18 @@ def test_transcripts_are_what_the_program_prints(page: Path, tmp_path: Path, is_
         return
     # Ids are numbered over the whole page, so that the same one means the same memory in every step.
     assert _text(found) == _text(told), "KIROMI_UPDATE_DOCS=1 writes what is printed into the page"
+
+
+def _commands(page: Path) -> list[tuple[int, list[Step]]]:
+    """Return each command of the shell blocks of a page, by the block's line; one that fails says so."""
+    shown = [block for block in blocks(page, "sh") if not any(word in block.code for word in _UNTYPED)]
+    return [
+        (
+            block.line,
+            [Step(f"{line}\n[ $? = 0 ] || echo '{_FAILED}{block.line}'", "") for line in block.code.splitlines()],
+        )
+        for block in shown
+    ]
 
 
 def _text(transcripts: list[list[Step]]) -> list[str]:

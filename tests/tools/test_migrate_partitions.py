@@ -1,8 +1,11 @@
 """tools/migrate_partitions.py: plan to a file, review, apply exactly that plan, resume, verify, report."""
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,25 @@ def test_plan_apply_and_rollback(root: Path, tmp_path: Path, capsys: pytest.Capt
     assert (found["report"]["moved"], found["problems"]) == (6, [])
     assert {part["values"]["area"] for part in found["partitions"]} == {"u0", "u1", "u2"}
     assert run("rollback", root) == 0
+    assert tree(root) == before
+
+
+def test_help_shows_the_way_and_a_reader_may_leave(root: Path, tmp_path: Path) -> None:
+    script = [sys.executable, str(Path(migrate_partitions.__file__))]
+    shown = subprocess.run([*script, "--help"], capture_output=True, check=True, text=True).stdout
+    assert "--out plan.json\n" in shown
+    assert "Exit codes: 0 done" in shown
+    before = tree(root)
+    read, write = os.pipe()
+    os.close(read)
+    planned = subprocess.run(
+        [*script, "plan", root, SECOND, "--out", tmp_path / "plan.json"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert (planned.returncode, planned.stderr) == (141, b"")
     assert tree(root) == before
 
 

@@ -71,7 +71,7 @@ def unfinished(caller: Caller) -> Job:
     """
     job = jobs.running(caller, KIND)
     if job is None:
-        raise MigrationConflict("no migration is under way: migrate_scheme begins one")
+        raise MigrationConflict("no migration is under way: there is nothing to pause or to go on with")
     return job
 
 
