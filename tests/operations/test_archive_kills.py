@@ -22,17 +22,19 @@ from kiromi.operations import archiving
 with kiromi.open(sys.argv[1], read_only=True) as store:
     print("ready", flush=True)
     store.export_archive("live", sys.argv[2])
+    print("done", flush=True)
 """
 _IMPORT = """
 import sys, kiromi
 from kiromi.operations import archive_import
 print("ready", flush=True)
 kiromi.import_archive(sys.argv[1], sys.argv[2])
+print("done", flush=True)
 """
 
 
 def run(code: str, *arguments: Path, kill_after_s: float | None) -> float:
-    """Run a program; kill it so many seconds after it says that it is ready; return how long it took from there."""
+    """Run a program; kill it so many seconds after it says that it is ready; return how long its work took."""
     process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
@@ -40,9 +42,12 @@ def run(code: str, *arguments: Path, kill_after_s: float | None) -> float:
     if kill_after_s is not None:
         time.sleep(kill_after_s)
         process.kill()
+    is_done = process.stdout.readline() == b"done\n"
+    seconds = time.perf_counter() - started  # without the end of the process, in which nothing is left to kill
+    assert is_done or kill_after_s is not None
     assert process.wait() in ((0,) if kill_after_s is None else (0, -9))
     process.stdout.close()
-    return time.perf_counter() - started
+    return seconds
 
 
 def make_store(root: Path, count: int) -> str:
