@@ -101,9 +101,9 @@ class View:
         for segment in self._segments:
             index = segment.find(key)
             if index >= 0:
-                return (
-                    None if segment.gone is not None and segment.gone[index] else segment.columns.row(index, memory_id)
-                )
+                if segment.gone is not None and segment.gone[index]:
+                    return None
+                return segment.columns.row(index, memory_id)
         return None
 
     def __contains__(self, memory_id: str) -> bool:

@@ -26,18 +26,20 @@ def _row(memory_id: str, seq: int) -> Row:
     )  # fmt: skip
 
 
-def _moved(model: dict[str, Row], numbers: set[int], seq: int) -> Moves | None:
-    """Return the moves of what is live of those, and change the model."""
+def _moved(model: dict[str, Row], numbers: set[int], seq: int, *, every: int = 3) -> Moves | None:
+    """Return the moves of what is live of those, with other attributes for some, and change the model."""
     former = [model[memory_id] for memory_id in sorted(map(format_id, numbers)) if memory_id in model]
     if not former:
         return None
-    count = len(former)
+    # Each row goes its own way, so that one which got another's values is noticed.
+    partitions = [f"moved={row.id[-2:]}.{seq % 3}" for row in former]
+    texts = [f'{{"user":"{row.id[-2:]}.{seq}"}}' if (n + seq) % every == 0 else None for n, row in enumerate(former)]
     table = integer_times(to_table(former, ROW_SCHEMA))
-    attributes = pa.array([None if seq % 3 else f'{{"user":"{seq}"}}'] * count, pa.string())
-    moves = Moves.of(table, pa.array([seq] * count), pa.array([f"moved={seq % 3}"] * count), attributes, seq)
-    for row in former:
-        now = row._replace(begin_seq=seq, scheme=seq, partition=f"moved={seq % 3}")
-        model[row.id] = now if seq % 3 else now._replace(attributes=f'{{"user":"{seq}"}}')
+    schemes = pa.array([seq] * len(former))
+    moves = Moves.of(table, schemes, pa.array(partitions), pa.array(texts, pa.string()), seq)
+    for row, partition, text in zip(former, partitions, texts, strict=True):
+        now = row._replace(begin_seq=seq, scheme=seq, partition=partition)
+        model[row.id] = now if text is None else now._replace(attributes=text)
     return moves
 
 
@@ -56,16 +58,18 @@ _commits = st.lists(
     commits=_commits,
     bulk=st.sampled_from([2, 10, 1000]),
     delta=st.sampled_from([1, 15, 1000]),
-    page=st.sampled_from([1, 4, 8192]),
+    page=st.sampled_from([1, 4, 16, 8192]),
     few=st.integers(0, 2),
+    copied=st.sampled_from([0, 4]),
 )
 def test_every_view_shows_what_was_live_at_its_seq(
-    start: set[int], commits: list[dict[int, bool] | set[int]], bulk: int, delta: int, page: int, few: int
+    start: set[int], commits: list[dict[int, bool] | set[int]], bulk: int, delta: int, page: int, few: int, copied: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(view_module, "_BULK_ROWS", bulk)
         patch.setattr(view_module, "_DELTA_ROWS", delta)
         patch.setattr(view_module, "_FEW_PAGES", few)
+        patch.setattr(view_module, "_COPIED", copied)
         for module in (columns_module, view_module):
             patch.setattr(module, "PAGE_ROWS", page)
         model: dict[str, Row] = {format_id(number): _row(format_id(number), 1) for number in start}
@@ -110,7 +114,7 @@ def test_moving_neighbours_copies_their_pages_only() -> None:
     page = columns_module.PAGE_ROWS
     model = {format_id(number): _row(format_id(number), number) for number in range(4 * page)}
     view = View.of(1, to_table(list(model.values()), ROW_SCHEMA))
-    moves = _moved(model, set(range(page + 5, page + 1_000)), 2)
+    moves = _moved(model, set(range(page + 5, page + 1_000)), 2, every=page)
     (before,), (after,) = view._segments, view.advance(Changes(Head(2, 0, b"", 0), moves=moves))._segments
     shared = [old is new for old, new in zip(before.columns._pages, after.columns._pages, strict=True)]
     assert shared == [True, False, True, True]
